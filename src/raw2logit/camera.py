@@ -1,0 +1,168 @@
+"""What a pipeline needs to know of a camera, and the presets of the published cameras."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from raw2logit.errors import InputError
+
+CFA = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
+CFA_NAMES: tuple[CFA, ...] = get_args(CFA)
+
+Triple = tuple[float, float, float]
+IDENTITY_MATRIX: tuple[Triple, Triple, Triple] = (
+    (1.0, 0.0, 0.0),
+    (0.0, 1.0, 0.0),
+    (0.0, 0.0, 1.0),
+)
+
+
+@dataclass(frozen=True)
+class Camera:
+    """Constants of a Bayer camera.
+
+    Levels are fractions of full scale (digital number / (2^bits - 1) of the file), the light is
+    linear, and the colour filter array (CFA) is named by its top-left 2x2 read row by row.
+
+    Attributes:
+        name: What messages and reports call it.
+        cfa: ``RGGB``, ``BGGR``, ``GRBG`` or ``GBRG``.
+        black_level: One value a CFA site, in the order of `cfa`.
+        white_balance: Gains of red, green and blue.
+        colour_matrix: Rows of the 3x3 matrix from white-balanced camera RGB to linear sRGB.
+        white_level: Value of a saturated pixel; None: no rescaling (as both published cameras).
+        bits: Bits of the analogue-digital converter. Files hold them left-justified in 16.
+        full_scale_electrons: Electrons that fill the full scale; None: unknown. The inverse of
+            the gain: a gain of g DN(16 bit)/e- is 65535 / g electrons.
+        read_noise_electrons: Standard deviation of the read noise; None: unknown.
+    """
+
+    name: str
+    cfa: CFA = "RGGB"
+    black_level: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    white_balance: Triple = (1.0, 1.0, 1.0)
+    colour_matrix: tuple[Triple, Triple, Triple] = IDENTITY_MATRIX
+    white_level: float | None = None
+    bits: int = 16
+    full_scale_electrons: float | None = None
+    read_noise_electrons: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse constants that no pipeline could use."""
+        if self.cfa not in CFA_NAMES:
+            raise InputError(
+                f"camera {self.name!r}: CFA {self.cfa!r} is none of {', '.join(CFA_NAMES)}"
+            )
+        for field, shape in (("black_level", (4,)), ("white_balance", (3,))):
+            _check_numbers(self.name, field, getattr(self, field), shape)
+        _check_numbers(self.name, "colour_matrix", self.colour_matrix, (3, 3))
+        if self.white_level is not None and not self.white_level > max(self.black_level):
+            raise InputError(
+                f"camera {self.name!r}: white level {self.white_level} is not above "
+                f"the black level {self.black_level}"
+            )
+
+    @staticmethod
+    def preset(name: str) -> Camera:
+        """Return a registered camera.
+
+        Args:
+            name: ``microscopy``, ``drone`` or a name given to `register_camera`.
+
+        Raises:
+            InputError: No camera has that name.
+        """
+        try:
+            return _PRESETS[name]
+        except KeyError:
+            raise InputError(
+                f"unknown camera {name!r}: registered are {', '.join(sorted(_PRESETS))}"
+            ) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain lists and numbers, fit for YAML and JSON; `from_dict` reads them."""
+        plain = dataclasses.asdict(self)
+        plain["black_level"] = list(self.black_level)
+        plain["white_balance"] = list(self.white_balance)
+        plain["colour_matrix"] = [list(row) for row in self.colour_matrix]
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Camera:
+        """Build a camera from what `to_dict` returned.
+
+        Raises:
+            InputError: A key is unknown or a value has the wrong shape.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise InputError(f"camera: unknown keys {unknown}; known are {sorted(known)}")
+        plain = dict(values)
+        for key in ("black_level", "white_balance"):
+            if key in plain:
+                plain[key] = tuple(plain[key])
+        if "colour_matrix" in plain:
+            plain["colour_matrix"] = tuple(tuple(row) for row in plain["colour_matrix"])
+        return cls(**plain)
+
+
+def register_camera(camera: Camera) -> Camera:
+    """Make `camera` known to `Camera.preset` and the command line under its name.
+
+    Raises:
+        InputError: Another camera has that name already.
+    """
+    if _PRESETS.get(camera.name, camera) != camera:
+        raise InputError(f"camera {camera.name!r} is registered already with other constants")
+    _PRESETS[camera.name] = camera
+    return camera
+
+
+def _check_numbers(name: str, field: str, value: object, shape: tuple[int, ...]) -> None:
+    rows = value if len(shape) == 2 else (value,)
+    try:
+        numbers = [[float(number) for number in row] for row in rows]  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise InputError(f"camera {name!r}: {field} holds no numbers: {value!r}") from None
+    found = [len(row) for row in numbers]
+    expected = [shape[-1]] * (shape[0] if len(shape) == 2 else 1)
+    if found != expected:
+        raise InputError(f"camera {name!r}: {field} must have shape {shape}, got {value!r}")
+    if not all(math.isfinite(number) for row in numbers for number in row):
+        raise InputError(f"camera {name!r}: {field} must be finite, got {value!r}")
+
+
+# Both published cameras: Oala, Aversa et al., TMLR 2023. They state no white level.
+_PRESETS: dict[str, Camera] = {
+    camera.name: camera
+    for camera in (
+        Camera(
+            name="microscopy",
+            cfa="RGGB",
+            black_level=(9.834368023181512e-06,) * 4,
+            white_balance=(-0.6567, 1.9673, 3.5304),
+            colour_matrix=(
+                (-2.0338, 0.0933, 0.4157),
+                (-0.0286, 2.6464, -0.0574),
+                (-0.5516, -0.0947, 2.9308),
+            ),
+            bits=16,
+        ),
+        Camera(
+            name="drone",
+            cfa="RGGB",
+            black_level=(0.0625, 0.0626, 0.0625, 0.0626),
+            white_balance=(2.86653646, 1.0, 1.73079425),
+            colour_matrix=(
+                (1.50768983, -0.33571374, -0.17197604),
+                (-0.23048614, 1.70698738, -0.47650126),
+                (-0.03119153, -0.32803956, 1.35923111),
+            ),
+            bits=12,
+            full_scale_electrons=65535 / 8.448,
+        ),
+    )
+}

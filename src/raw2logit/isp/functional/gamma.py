@@ -1,0 +1,26 @@
+"""Gamma encoding, the only place where a view is clipped."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+GRADIENT_FLOOR = 1e-5
+"""Below this linear value no gradient passes: the slope of v^(1/gamma) grows without bound."""
+
+
+def encode_gamma(image: Tensor, gamma: Tensor) -> Tensor:
+    """Clip to [0, 1] and raise to 1 / gamma.
+
+    Args:
+        image: ``(B, 3, H, W)``, linear.
+        gamma: Positive scalar, 2.2 by default in every view.
+
+    Returns:
+        ``(B, 3, H, W)``, encoded, in [0, 1]. The value is exact everywhere; the gradient with
+        respect to the image is zero where the clip acts and below `GRADIENT_FLOOR`.
+    """
+    clipped = image.clamp(0.0, 1.0)
+    if torch.is_grad_enabled():
+        clipped = torch.where(clipped > GRADIENT_FLOOR, clipped, clipped.detach())
+    return clipped.pow(1.0 / gamma)
