@@ -80,7 +80,8 @@ class Pipeline(nn.Module):
             A dictionary that the next calls fill, step name to output, in order. Where a gradient
             is asked for, each output keeps its own in ``.grad`` after ``backward()``.
         """
-        self._stages = stages = {}
+        stages: dict[str, Tensor] = {}
+        self._stages = stages
         try:
             yield stages
         finally:
