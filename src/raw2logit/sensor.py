@@ -72,4 +72,5 @@ def quantise(mosaic: Tensor, bits: int) -> Tensor:
     """
     step = 2 ** (16 - bits)
     numbers = (mosaic * (FULL_SCALE_DN / step)).round().clamp(0, 2**bits - 1) * step
-    return numbers / FULL_SCALE_DN
+    fraction: Tensor = numbers / FULL_SCALE_DN
+    return fraction

@@ -1,0 +1,53 @@
+"""From a scene in linear light to the raw file that a camera would write of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from raw2logit.camera import Camera
+from raw2logit.isp.functional import mosaic_of
+from raw2logit.sensor import expose
+
+# The published cameras state no read noise, and the microscope's no gain. These are typical of a
+# scientific CMOS sensor and of a 1-inch sensor, and assumed for generated data only.
+SENSORS = {
+    "microscopy": dataclasses.replace(
+        Camera.preset("microscopy"), full_scale_electrons=30_000.0, read_noise_electrons=6.0
+    ),
+    "drone": dataclasses.replace(Camera.preset("drone"), read_noise_electrons=3.0),
+}
+
+
+def capture_scene(
+    scene: npt.NDArray[np.float32], camera: Camera, *, intensity: float, seed: tuple[int, ...]
+) -> Tensor:
+    """Take a raw picture of a scene.
+
+    The scene's linear sRGB goes back through the camera's matrix and white balance to camera RGB,
+    is sampled by the colour filter array and exposed with photon and read noise.
+
+    Args:
+        scene: ``(H, W, 3)``, linear sRGB, 1 is display white; even H and W.
+        camera: Needs a gain; see `raw2logit.sensor.expose`.
+        intensity: Exposure relative to full.
+        seed: Of the noise; the same numbers give the same bytes.
+
+    Returns:
+        ``(H, W)`` mosaic in [0, 1] as a 16-bit file holds it.
+    """
+    to_srgb = np.asarray(camera.colour_matrix) * np.asarray(camera.white_balance)
+    from_srgb = np.linalg.inv(to_srgb).astype(np.float32)
+    # Written out: a matrix product may round differently with the number of threads.
+    light = [
+        row[0] * scene[..., 0] + row[1] * scene[..., 1] + row[2] * scene[..., 2]
+        for row in from_srgb
+    ]
+    mosaic = mosaic_of(torch.from_numpy(np.stack(light))[None], camera.cfa)
+    state = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    generator = torch.Generator().manual_seed(state)
+    return expose(mosaic, camera, intensity=intensity, generator=generator)[0]

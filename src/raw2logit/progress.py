@@ -1,0 +1,12 @@
+"""How long work tells of itself, so that no part of the library prints by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is in all."""
+
+
+def silent(task: str, done: int, total: int) -> None:
+    """Tell nobody."""
