@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,13 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`, and rename it to `path` when the block succeeds.
+    """Give a temporary name beside `path`; rename what is made there when the block succeeds.
 
     Missing parent folders are made. If the block raises, nothing is left behind and a file that
     stood at `path` stays as it was.
 
     Args:
-        path: Where the finished file shall stand.
+        path: Where the finished file or folder shall stand; a folder must not be there yet.
 
     Yields:
         The temporary path; it keeps the suffix, by which many writers choose their format.
@@ -27,7 +28,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> Path:

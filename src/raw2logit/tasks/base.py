@@ -1,0 +1,136 @@
+"""What all task modules share: raw in, logits out, with the pipeline inside."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from raw2logit.isp import Pipeline
+from raw2logit.tasks.augmentation import random_dihedral
+from raw2logit.tasks.config import TrainingConfig
+
+Batch = tuple[Tensor, Tensor]
+
+
+class RawTask(lightning.LightningModule, ABC):
+    """Pipeline, normalisation and task model as one module.
+
+    The view is normalised with the mean and standard deviation of the training part's views,
+    which stay as they are when other views are shown: a deployed model does the same.
+
+    Attributes:
+        pipeline: From ``(B, H, W)`` raw to ``(B, 3, H, W)`` view.
+        model: From normalised view to logits.
+        primary_metric: The metric that reports lead with.
+        history: One row an epoch: ``train_loss`` and the validation part's loss and metrics.
+    """
+
+    primary_metric: str
+    view_mean: Tensor
+    view_std: Tensor
+
+    def __init__(
+        self, pipeline: Pipeline, model: nn.Module, config: TrainingConfig, *, seed: int = 0
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            pipeline: Frozen or learnable.
+            model: Takes ``(B, 3, H, W)``.
+            config: Optimiser and augmentation.
+            seed: Of the augmentation.
+        """
+        super().__init__()
+        self.pipeline = pipeline
+        self.model = model
+        self.config = config
+        self.register_buffer("view_mean", torch.zeros(3, 1, 1))
+        self.register_buffer("view_std", torch.ones(3, 1, 1))
+        self.history: list[dict[str, float]] = []
+        self._augmentation = torch.Generator().manual_seed(seed)
+        self._train_losses: list[Tensor] = []
+        self._outputs: list[Batch] = []
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """Map ``(B, H, W)`` raw to logits."""
+        return self.classify_view(self.pipeline(raw))
+
+    def classify_view(self, view: Tensor) -> Tensor:
+        """Map a ``(B, 3, H, W)`` view, whatever made it, to logits."""
+        logits: Tensor = self.model((view - self.view_mean) / self.view_std)
+        return logits
+
+    @abstractmethod
+    def loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the training loss, a scalar."""
+
+    @abstractmethod
+    def metrics(self, logits: Tensor, target: Tensor) -> dict[str, float]:
+        """Return the metrics of a whole part."""
+
+    @torch.no_grad()
+    def fit_normalisation(self, raw: Tensor) -> None:
+        """Take mean and standard deviation, a channel each, from the views of ``(N, H, W)`` raw."""
+        views = torch.cat(
+            [self.pipeline(part) for part in torch.split(raw, self.config.batch_size)]
+        )
+        self.view_mean.copy_(views.mean((0, 2, 3)).reshape(3, 1, 1))
+        self.view_std.copy_(views.std((0, 2, 3)).clamp_min(1e-3).reshape(3, 1, 1))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        raw, target = batch
+        view = self.pipeline(raw)
+        if self.config.augmentation == "weak":
+            mask = target if target.dim() == 3 else None
+            view, turned = random_dihedral(view, mask, self._augmentation)
+            target = target if turned is None else turned
+        loss = self.loss(self.classify_view(view), target)
+        self._train_losses.append(loss.detach())
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the logits of a batch for the end of the epoch."""
+        raw, target = batch
+        self._outputs.append((self(raw), target))
+
+    def on_validation_epoch_end(self) -> None:
+        """Add a row to the history."""
+        logits = torch.cat([logits for logits, _ in self._outputs])
+        target = torch.cat([target for _, target in self._outputs])
+        self._outputs.clear()
+        row = {"val_loss": float(self.loss(logits, target))}
+        if self._train_losses:
+            row["train_loss"] = float(torch.stack(self._train_losses).mean())
+            self._train_losses.clear()
+        row |= {f"val_{name}": value for name, value in self.metrics(logits, target).items()}
+        self.history.append(row)
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning takes many forms
+        """Give the pipeline a learning rate of its own, without weight decay."""
+        groups = list(self._parameter_groups())
+        optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in groups],
+            total_steps=int(self.trainer.estimated_stepping_batches),
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _parameter_groups(self) -> Iterator[dict[str, Any]]:
+        yield {
+            "params": [p for p in self.model.parameters() if p.requires_grad],
+            "lr": self.config.lr,
+            "weight_decay": self.config.weight_decay,
+        }
+        learned = [p for p in self.pipeline.parameters() if p.requires_grad]
+        if learned:
+            yield {"params": learned, "lr": self.config.pipeline_lr, "weight_decay": 0.0}

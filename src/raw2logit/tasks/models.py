@@ -1,0 +1,74 @@
+"""Task models by name."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from torch import nn
+
+from raw2logit.errors import InputError
+
+MODELS = ("resnet18", "resnet34", "resnet50")
+
+
+def build_classifier(name: str, n_classes: int, *, pretrained: bool = False) -> nn.Module:
+    """Build a torchvision ResNet with a head for `n_classes`.
+
+    Args:
+        name: One of `MODELS`.
+        n_classes: Number of logits.
+        pretrained: Load ImageNet weights through torchvision.
+
+    Returns:
+        A module from ``(B, 3, H, W)`` to ``(B, n_classes)`` logits.
+
+    Raises:
+        InputError: The name is unknown, or the weights cannot be had.
+    """
+    from torchvision.models import get_model, get_model_weights
+
+    _check_name(name)
+    weights = get_model_weights(name).DEFAULT if pretrained else None
+    try:
+        model: nn.Module = get_model(name, weights=weights)
+    except OSError as error:  # urllib's errors are OSErrors
+        raise _no_weights(name, weights.url if weights else "", error) from error
+    model.fc = nn.Linear(cast(nn.Linear, model.fc).in_features, n_classes)
+    return model
+
+
+def build_segmenter(name: str, *, pretrained: bool = False) -> nn.Module:
+    """Build a U-Net++ with one output channel (Zhou et al., DLMIA 2018).
+
+    Args:
+        name: The encoder, one of `MODELS`.
+        pretrained: Load ImageNet weights of the encoder.
+
+    Returns:
+        A module from ``(B, 3, H, W)`` to ``(B, 1, H, W)`` logits; H and W multiples of 32.
+
+    Raises:
+        InputError: The name is unknown, or the weights cannot be had.
+    """
+    import segmentation_models_pytorch as smp
+
+    _check_name(name)
+    try:
+        model: nn.Module = smp.UnetPlusPlus(
+            encoder_name=name, encoder_weights="imagenet" if pretrained else None
+        )
+    except OSError as error:
+        raise _no_weights(name, "the model hub", error) from error
+    return model
+
+
+def _check_name(name: str) -> None:
+    if name not in MODELS:
+        raise InputError(f"unknown task model {name!r}: choose from {' '.join(MODELS)}")
+
+
+def _no_weights(name: str, source: str, error: OSError) -> InputError:
+    return InputError(
+        f"ImageNet weights of {name} could not be fetched from {source} ({error}): put them into "
+        "torch's cache folder ($TORCH_HOME/hub/checkpoints), or train without --pretrained"
+    )

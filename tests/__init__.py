@@ -1,0 +1,1 @@
+"""Tests of raw2logit; the tree mirrors ``src/raw2logit``."""
