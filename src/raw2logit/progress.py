@@ -8,5 +8,10 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is in all."""
 
 
+def offset(progress: Progress, task: str, start: int, total: int) -> Callable[[int], None]:
+    """Return a function that tells `progress` of a part of the work that began at `start`."""
+    return lambda done: progress(task, start + done, total)
+
+
 def silent(task: str, done: int, total: int) -> None:
     """Tell nobody."""

@@ -103,7 +103,8 @@ class RawDataset(Dataset[tuple[Tensor, Tensor]], ABC):
         Raises:
             InputError: The images differ in size.
         """
-        mosaics, targets = [], []
+        mosaics: list[Tensor] = []
+        targets: list[Tensor] = []
         for index in range(len(self)):
             mosaic, target = self[index]
             if mosaics and mosaic.shape != mosaics[0].shape:

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from raw2logit.datasets.base import intensity_folder
+from raw2logit.datasets.base import RawDataset, intensity_folder
 from raw2logit.datasets.drone import (
     CLASSIFICATION_CSV,
     CLASSIFICATION_MASKS,
@@ -167,6 +167,11 @@ def generate_drone(
     writer.writerows((row, stem, label) for row, (stem, label) in enumerate(table))
     write_text(folder / CLASSIFICATION_CSV, buffer.getvalue())
     return folder
+
+
+def is_generated(dataset: RawDataset) -> bool:
+    """Tell whether a data set was written by the generator."""
+    return any((parent / MANIFEST).is_file() for parent in dataset.files[0].parents)
 
 
 class _Cell(NamedTuple):

@@ -1,0 +1,74 @@
+"""The command ``raw2logit``: one verb a file, loaded on first use.
+
+A verb's file imports what its help needs and nothing heavy; the work is imported inside.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from raw2logit import __version__
+from raw2logit.errors import InputError, MissingDataError
+
+app = App(
+    name="raw2logit",
+    version=__version__,
+    help="Will a vision model survive another camera's processing?",
+    help_epilogue="`raw2logit VERB --help` shows a verb's options. --debug anywhere shows the "
+    "traceback of an error.",
+)
+
+_data = App(name="data", help="Make and look after data sets.")
+_data.command("raw2logit.cli.data:generate", name="generate")
+app.command(
+    "raw2logit.cli.demo:demo", name="demo", help="Raw data in, drift report out: the whole tour."
+)
+app.command(_data)
+app.command("raw2logit.cli.process:process", name="process", help="Turn raw files into views.")
+app.command(
+    "raw2logit.cli.train:train", name="train", help="Train a task model, from raw to logit."
+)
+app.command(
+    "raw2logit.cli.synthesis:synthesis",
+    name="synthesis",
+    help="Train on some views, test on others: the drift report.",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line.
+
+    Args:
+        arguments: Words after ``raw2logit``; None: those of the process.
+
+    Returns:
+        Exit code: 0 done, 2 bad input (one line on standard error), 130 interrupted.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    warnings.showwarning = _show_warning
+    try:
+        app(words, exit_on_error=False, print_error=False)
+    except (CycloptsError, InputError, MissingDataError, OSError) as error:
+        if debug:
+            raise
+        text = " ".join(str(error).split())
+        print(f"raw2logit: {text}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("raw2logit: interrupted; the same command continues", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], *_: object, **__: object
+) -> None:
+    """Print a warning meant for users as one line; leave other libraries' notes out."""
+    if category is UserWarning:
+        print(f"raw2logit: warning: {message}", file=sys.stderr)

@@ -1,0 +1,130 @@
+"""``raw2logit synthesis``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from raw2logit.cli._console import show_progress
+from raw2logit.cli._options import Data, Out, Root, Views
+from raw2logit.progress import Progress
+from raw2logit.tasks.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from raw2logit.datasets import RawDataset
+
+
+def synthesis(
+    *,
+    data: Data = "microscopy",
+    root: Root = None,
+    intensity: float = 1.0,
+    views: Views = ["bi,s,me", "ma,u,ga", "me,u,me"],  # noqa: B006 - never changed
+    train_views: Views | None = None,
+    test_views: Views | None = None,
+    splits: int = 2,
+    seed: int = 0,
+    training: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008
+    out: Out = Path("runs/synthesis"),
+    models: Path | None = None,
+    tracking_uri: str | None = None,
+) -> None:
+    """Train one task model a view and split, test each on all views, write the report.
+
+    Trained models are kept: a killed call continues, and a second one with more test views trains
+    nothing.
+
+    Args:
+        data: The data set.
+        root: Where data sets lie; default $RAW2LOGIT_DATA, else ./data.
+        intensity: Exposure to train and test at.
+        views: Views to train and test on, separated by spaces; all: the twelve.
+        train_views: Views to train on, where they differ from --views.
+        test_views: Views to test on, where they differ from --views.
+        splits: Train / validation / test splits by group.
+        seed: Of splits and trainings.
+        training: Options of each training.
+        out: Folder of the run.
+        models: Folder of trained models; default OUT/models.
+        tracking_uri: MLflow address; default $MLFLOW_TRACKING_URI, else a SQLite file in runs/lab.
+    """
+    from raw2logit.datasets import open_dataset
+    from raw2logit.isp import parse_views
+
+    dataset = open_dataset(data, root, intensity=intensity)
+    with show_progress() as progress:
+        report = run_and_report(
+            dataset,
+            parse_views(train_views or views),
+            parse_views(test_views or views),
+            training,
+            out,
+            intensity=intensity,
+            splits=splits,
+            seed=seed,
+            models=models,
+            tracking_uri=tracking_uri,
+            progress=progress,
+        )
+    print(report)
+
+
+def run_and_report(
+    dataset: RawDataset,
+    train_views: Sequence[str],
+    test_views: Sequence[str],
+    training: TrainingConfig,
+    out: Path,
+    *,
+    intensity: float,
+    splits: int,
+    seed: int,
+    models: Path | None,
+    tracking_uri: str | None,
+    progress: Progress,
+) -> Path:
+    """Run a synthesis, write its folder, track it, and return the path of the report."""
+    from raw2logit.drift.synthesis import run_synthesis
+    from raw2logit.lab.tracking import track_run
+    from raw2logit.report.synthesis import report_synthesis
+    from raw2logit.tasks.training import LoadedData
+
+    config = {
+        "data": dataset.name,
+        "intensity": intensity,
+        "train_views": list(train_views),
+        "test_views": list(test_views),
+        "splits": splits,
+        "seed": seed,
+        "training": dataclasses.asdict(training),
+    }
+    loaded = LoadedData.of(dataset)
+    result = run_synthesis(
+        loaded,
+        train_views,
+        test_views,
+        training,
+        models or out / "models",
+        n_splits=splits,
+        seed=seed,
+        progress=progress,
+    )
+    report = report_synthesis(result, loaded, config, out)
+    summary = result.summary()
+    track_run(
+        out,
+        experiment="raw2logit synthesis",
+        params={key: value for key, value in config.items() if key != "training"}
+        | dataclasses.asdict(training),
+        metrics={
+            f"own_view_{result.primary_metric}": summary["own_view"]["mean"],
+            "mean_drop": summary["mean_drop"]["mean"],
+            "worst_drop": summary["worst"]["drop_mean"] if summary["worst"] else None,
+        },
+        uri=tracking_uri,
+    )
+    return report

@@ -1,0 +1,85 @@
+"""``raw2logit train``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from raw2logit.cli._console import show_progress
+from raw2logit.cli._options import Data, Out, Root
+from raw2logit.tasks.config import TrainingConfig
+
+
+def train(
+    *,
+    data: Data = "microscopy",
+    root: Root = None,
+    intensity: float = 1.0,
+    view: str = "bi,s,ga",
+    pipeline: Literal["static", "parametrized"] = "static",
+    splits: int = 1,
+    seed: int = 0,
+    training: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008
+    out: Out = Path("runs/train"),
+    tracking_uri: str | None = None,
+) -> None:
+    """Train a task model on raw data, with the pipeline inside, and test it on held-out groups.
+
+    The folder gets the trained models, config.yaml, results.csv, results.json and report.html. A
+    killed call keeps the splits that it had finished.
+
+    Args:
+        data: The data set.
+        root: Where data sets lie; default $RAW2LOGIT_DATA, else ./data.
+        intensity: Exposure to train and test at.
+        view: The pipeline's demosaic, sharpen and denoise, for instance me,u,ga.
+        pipeline: static: the view as it is; parametrized: its parameters are learned too.
+        splits: Train / validation / test splits by group.
+        seed: Of splits and trainings.
+        training: Options of each training.
+        out: Folder of the run.
+        tracking_uri: MLflow address; default $MLFLOW_TRACKING_URI, else a SQLite file in runs/lab.
+    """
+    from raw2logit.datasets import open_dataset
+    from raw2logit.isp.presets import parse_view
+    from raw2logit.lab.tracking import track_run
+    from raw2logit.report.training import report_training
+    from raw2logit.tasks.runs import run_training
+    from raw2logit.tasks.training import LoadedData
+
+    parse_view(view)
+    dataset = open_dataset(data, root, intensity=intensity)
+    config = {
+        "data": data,
+        "intensity": intensity,
+        "view": view,
+        "pipeline": pipeline,
+        "splits": splits,
+        "seed": seed,
+        "training": dataclasses.asdict(training),
+    }
+    loaded = LoadedData.of(dataset)
+    with show_progress() as progress:
+        result = run_training(
+            loaded,
+            view,
+            training,
+            out / "models",
+            learn_pipeline=pipeline == "parametrized",
+            n_splits=splits,
+            seed=seed,
+            progress=progress,
+        )
+    report = report_training(result, loaded, config, out)
+    track_run(
+        out,
+        experiment="raw2logit train",
+        params={key: value for key, value in config.items() if key != "training"}
+        | dataclasses.asdict(training),
+        metrics={f"test_{name}": numbers["mean"] for name, numbers in result.metrics().items()},
+        uri=tracking_uri,
+    )
+    print(report)

@@ -1,0 +1,1 @@
+"""The drift controls. Now: synthesis."""

@@ -1,0 +1,198 @@
+"""Drift synthesis: train on some views, test on others.
+
+One task model is trained for each training view and split, and tested on every test view. The
+diagonal of the resulting grid is the performance without drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from raw2logit.datasets import Split, make_splits
+from raw2logit.isp import static_pipeline
+from raw2logit.progress import Progress, offset, silent
+from raw2logit.tasks.config import TrainingConfig
+from raw2logit.tasks.evaluation import Measurement, blind_baseline, evaluate
+from raw2logit.tasks.training import LoadedData, train_or_load
+
+Grid = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SynthesisResult:
+    """What a synthesis measured.
+
+    Attributes:
+        train_views: Rows of the grid.
+        test_views: Columns of the grid.
+        primary_metric: The metric that the report leads with.
+        measurements: Every measured value.
+        splits: The parts that were used.
+        baselines: One a split: a model that never looks at the image, see `blind_baseline`.
+        histories: For each training view and split, one row an epoch.
+    """
+
+    train_views: tuple[str, ...]
+    test_views: tuple[str, ...]
+    primary_metric: str
+    measurements: list[Measurement]
+    splits: list[Split]
+    baselines: list[float]
+    histories: dict[str, list[list[dict[str, float]]]]
+
+    def grid(self, metric: str | None = None) -> Grid:
+        """Return ``(splits, train views, test views)`` of a metric (None: the primary one)."""
+        metric = metric or self.primary_metric
+        shape = (len(self.splits), len(self.train_views), len(self.test_views))
+        grid = np.full(shape, np.nan)
+        for row in self.measurements:
+            if row.metric == metric:
+                place = self.train_views.index(row.train_view), self.test_views.index(row.test_view)
+                grid[(row.split, *place)] = row.value
+        return grid
+
+    def drops(self, metric: str | None = None) -> Grid:
+        """Return by how much each cell lies below its row's own view, split by split.
+
+        NaN where a training view is not among the test views.
+        """
+        grid = self.grid(metric)
+        own = np.full(grid.shape[:2], np.nan)
+        for row, view in enumerate(self.train_views):
+            if view in self.test_views:
+                own[:, row] = grid[:, row, self.test_views.index(view)]
+        return own[:, :, None] - grid
+
+    def summary(self) -> dict[str, Any]:
+        """Return the figures that the report leads with, as plain numbers.
+
+        Spreads are standard deviations over splits (None for a single split).
+        """
+        grid, drops = self.grid(), self.drops()
+        cells = [
+            {
+                "train_view": train,
+                "test_view": test,
+                "mean": float(grid[:, row, column].mean()),
+                "std": spread(grid[:, row, column]),
+                "drop_mean": _number(drops[:, row, column].mean()),
+                "drop_std": spread(drops[:, row, column]),
+            }
+            for row, train in enumerate(self.train_views)
+            for column, test in enumerate(self.test_views)
+        ]
+        own = np.array([cell["train_view"] == cell["test_view"] for cell in cells])
+        flat_grid = grid.reshape(len(grid), -1)
+        flat_drops = drops.reshape(len(drops), -1)
+        off = ~own & np.isfinite(flat_drops).all(axis=0)
+        worst = max(
+            (cell for cell, drifts in zip(cells, off, strict=True) if drifts),
+            key=lambda cell: cell["drop_mean"] or 0.0,
+            default=None,
+        )
+        return {
+            "metric": self.primary_metric,
+            "own_view": _over_splits(flat_grid[:, own]),
+            "mean_drop": _over_splits(flat_drops[:, off]),
+            "worst": worst,
+            "blind_baseline": _over_splits(np.array(self.baselines)[:, None]),
+            "cells": cells,
+        }
+
+
+def spread(values: Grid) -> float | None:
+    """Return the standard deviation over splits (n - 1), None for a single split."""
+    return _number(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def run_synthesis(
+    data: LoadedData,
+    train_views: Sequence[str],
+    test_views: Sequence[str],
+    config: TrainingConfig,
+    models: Path,
+    *,
+    n_splits: int = 2,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> SynthesisResult:
+    """Train on each training view and test on each test view, over several splits.
+
+    Cost of testing grows with the number of test views, not with their product with the training
+    views: each raw batch is processed once a test view and shown to all models. Trained models
+    are kept in `models` by content, so that a killed call continues and another call with further
+    test views trains nothing.
+
+    Args:
+        data: All samples.
+        train_views: Views to train on.
+        test_views: Views to test on.
+        config: Options of each training.
+        models: Folder of trained models.
+        n_splits: Train / validation / test splits; see `raw2logit.datasets.make_splits`.
+        seed: Of splits and trainings.
+        progress: Told after every epoch and every test view.
+
+    Returns:
+        Every measured value.
+    """
+    splits = make_splits(data.dataset, n_splits, seed=seed)
+    total = n_splits * (len(train_views) * config.epochs + len(test_views))
+    done = 0
+    measurements: list[Measurement] = []
+    histories: dict[str, list[list[dict[str, float]]]] = {view: [] for view in train_views}
+    metric = ""
+    for number, split in enumerate(splits):
+        tasks = {}
+        for view in train_views:
+            task = f"split {number + 1}/{n_splits}: training on {view}"
+            tasks[view] = train_or_load(
+                data,
+                split,
+                view,
+                config,
+                models,
+                seed=seed + number,
+                on_epoch=offset(progress, task, done, total),
+            )
+            done += config.epochs
+            histories[view].append(tasks[view].history)
+            metric = tasks[view].primary_metric
+        for test_view in test_views:
+            pipeline = static_pipeline(data.dataset.camera, test_view)
+            for train_view, metrics in evaluate(tasks, pipeline, data, split.test).items():
+                measurements.extend(
+                    Measurement(
+                        train_view, test_view, number, seed + number, name, value, len(split.test)
+                    )
+                    for name, value in metrics.items()
+                )
+            done += 1
+            progress(f"split {number + 1}/{n_splits}: testing on {test_view}", done, total)
+    return SynthesisResult(
+        tuple(train_views),
+        tuple(test_views),
+        metric,
+        measurements,
+        splits,
+        [blind_baseline(data, split.train, split.test) for split in splits],
+        histories,
+    )
+
+
+def _over_splits(values: Grid) -> dict[str, float | None]:
+    """Average the cells of each split, then give mean and spread over splits."""
+    if not values.size:
+        return {"mean": None, "std": None}
+    means = values.mean(axis=1)
+    return {"mean": _number(means.mean()), "std": spread(means)}
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""The lab: every run is tracked with MLflow."""

@@ -1,0 +1,148 @@
+"""Pieces that several reports share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from raw2logit.datasets import Split
+from raw2logit.datasets.synthetic.generate import is_generated
+from raw2logit.isp import Pipeline
+from raw2logit.report.figures import learning_curves, view_gallery
+from raw2logit.report.html import Table
+from raw2logit.tasks.training import LoadedData
+
+METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "iou": "IoU"}
+"""What people read instead of the names in ``results.csv``."""
+
+NOTHING = "\u2013"
+"""What stands for a number that was not measured: an en dash."""
+
+Histories = Mapping[str, Sequence[Sequence[Mapping[str, float]]]]
+
+
+def percent(value: float | None, spread: float | None = None) -> str:
+    """Write a share as ``83.1 %`` or ``83.1 ± 1.2 %``; a dash for None."""
+    return _in_unit(value, spread, "%")
+
+
+def points(value: float | None, spread: float | None = None) -> str:
+    """Write a difference of shares as ``4.2 points`` or ``4.2 ± 0.3 points``; a dash for None."""
+    return _in_unit(value, spread, "points")
+
+
+def _in_unit(value: float | None, spread: float | None, unit: str) -> str:
+    if value is None:
+        return NOTHING
+    # Rounding first keeps a tiny negative difference from showing as -0.0.
+    text = f"{round(100 * value, 1) + 0.0:.1f}"
+    if spread is not None:
+        text += f"\u00a0±\u00a0{100 * spread:.1f}"
+    return f"{text}\u00a0{unit}"
+
+
+def pick_samples(data: LoadedData, among: Sequence[int], count: int) -> list[int]:
+    """Choose samples to show: one a class in turn, or those with the largest masks."""
+    if data.dataset.task == "segmentation":
+        share = data.targets[torch.as_tensor(among)].mean(dim=(1, 2))
+        return [among[int(index)] for index in share.argsort(descending=True)[:count]]
+    first: dict[int, int] = {}
+    for index in among:
+        first.setdefault(data.dataset.labels[index], index)
+    others = [index for index in among if index not in first.values()]
+    return [*first.values(), *others][:count]
+
+
+@torch.inference_mode()
+def make_views(pipelines: Mapping[str, Pipeline], raw: Tensor) -> dict[str, Tensor]:
+    """Process one ``(H, W)`` mosaic with several pipelines: ``(3, H, W)`` each."""
+    return {name: pipeline(raw[None])[0] for name, pipeline in pipelines.items()}
+
+
+GALLERY_CAPTION = (
+    "Samples of the test part. Left the raw mosaic, brightened to be seen; then the same raw data "
+    "through each view."
+)
+
+
+def gallery(data: LoadedData, pipelines: Mapping[str, Pipeline], indices: Sequence[int]) -> Figure:
+    """Draw samples as rows: raw mosaic, then each view."""
+    rows = []
+    for index in indices:
+        raw = data.raw[index]
+        label = data.dataset.files[index].stem
+        if data.dataset.task == "classification":
+            label = data.dataset.classes[data.dataset.labels[index]]
+        rows.append((label, {"raw": raw, **make_views(pipelines, raw)}))
+    return view_gallery(rows)
+
+
+CURVES_CAPTION = (
+    "Validation part, mean over splits with the range between them. The epoch with the lowest "
+    "validation loss is the one that was tested."
+)
+
+
+def curves(histories: Histories, metric: str) -> Figure:
+    """Draw a validation metric over epochs."""
+    return learning_curves(
+        {
+            name: [
+                (list(range(1, len(rows) + 1)), [row[f"val_{metric}"] for row in rows])
+                for rows in runs
+            ]
+            for name, runs in histories.items()
+        },
+        f"validation {METRIC_NAMES[metric]}",
+    )
+
+
+def parts_table(splits: Sequence[Split], baselines: Sequence[float], data: LoadedData) -> Table:
+    """Tell how large the parts of each split are, and what a blind model scores."""
+    groups = data.dataset.groups
+    rows = [
+        [
+            str(number),
+            *(
+                f"{len(part)} in {len({groups[index] for index in part})} groups"
+                for part in (split.train, split.validation, split.test)
+            ),
+            percent(baseline),
+        ]
+        for number, (split, baseline) in enumerate(zip(splits, baselines, strict=True), start=1)
+    ]
+    return Table(
+        ["split", "train", "validation", "test", "blind score on test"],
+        rows,
+        caption="Images in each part. No group (zone of a slide, or drone frame) is in two parts.",
+        align="llllr",
+    )
+
+
+def not_controlled(splits: Sequence[Split], data: LoadedData) -> list[str]:
+    """Return, as plain sentences, what a reader must not conclude from a run."""
+    smallest = min(len(split.test) for split in splits)
+    sentences = [
+        "One split gives no spread: repeat with --splits 5 before you trust a difference."
+        if len(splits) == 1
+        else f"The spread is the standard deviation over {len(splits)} splits; it mixes the choice "
+        "of images with the seed of the training. Few splits give a rough spread.",
+        f"The smallest test part has {smallest} images."
+        + (
+            f" One image is {100 / smallest:.1f} points of accuracy."
+            if data.dataset.task == "classification"
+            else ""
+        ),
+        "Hyperparameters were the same for every view and were not tuned for any.",
+        "All images come from one camera model; other optics and sensors were not tried.",
+    ]
+    if is_generated(data.dataset):
+        sentences.insert(
+            0,
+            "The images were generated by a simulation of scene, optics and sensor. They show how "
+            "the method works; they do not show how a model does on real images.",
+        )
+    return sentences

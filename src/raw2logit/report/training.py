@@ -1,0 +1,129 @@
+"""The report of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from raw2logit.isp import Pipeline, static_pipeline
+from raw2logit.report import common
+from raw2logit.report.common import METRIC_NAMES, percent
+from raw2logit.report.figures import save_png
+from raw2logit.report.html import Picture, Report, Section, Table, write_report
+from raw2logit.report.run import provenance, write_run
+from raw2logit.tasks.runs import TrainingResult
+from raw2logit.tasks.training import LoadedData
+
+_N_SAMPLES = 4
+
+
+def report_training(
+    result: TrainingResult, data: LoadedData, config: Mapping[str, Any], folder: Path
+) -> Path:
+    """Write everything that a training leaves behind beside its models.
+
+    Args:
+        result: What was measured.
+        data: What it was measured on.
+        config: Resolved options.
+        folder: Gets ``config.yaml``, ``results.csv``, ``results.json``, figures and
+            ``report.html``.
+
+    Returns:
+        The path of ``report.html``.
+    """
+    metrics = result.metrics()
+    primary = result.tasks[0].primary_metric
+    learned = config["pipeline"] == "parametrized"
+    default = static_pipeline(data.dataset.camera, result.view)
+    summary: dict[str, Any] = {"metric": primary, "metrics": metrics}
+    if learned:
+        summary["pipeline"] = [_natural_parameters(task.pipeline) for task in result.tasks]
+    write_run(folder, config, summary, result.measurements, result.splits)
+    curves = common.curves({result.view: [task.history for task in result.tasks]}, primary)
+    pipelines: dict[str, Pipeline] = {result.view: default}
+    if learned:
+        pipelines["learned"] = result.tasks[0].pipeline
+    samples = common.pick_samples(data, result.splits[0].test, _N_SAMPLES)
+    gallery = common.gallery(data, pipelines, samples)
+    for name, picture in (("curves", curves), ("views", gallery)):
+        save_png(picture, folder / f"{name}.png")
+    name = METRIC_NAMES[primary]
+    mean, std = metrics[primary]["mean"], metrics[primary]["std"]
+    baseline = sum(result.baselines) / len(result.baselines)
+    sections = [
+        Section(
+            "What the task model sees", figures=[Picture(gallery, caption=common.GALLERY_CAPTION)]
+        ),
+        Section(
+            "Training",
+            figures=[Picture(curves, caption=common.CURVES_CAPTION)],
+            tables=[
+                Table(
+                    ["metric on the test parts", "mean", "per split"],
+                    [
+                        [
+                            METRIC_NAMES[metric],
+                            percent(numbers["mean"], numbers["std"]),
+                            "  ".join(
+                                percent(row.value)
+                                for row in result.measurements
+                                if row.metric == metric
+                            ),
+                        ]
+                        for metric, numbers in metrics.items()
+                    ],
+                    align="lrl",
+                ),
+                common.parts_table(result.splits, result.baselines, data),
+            ],
+        ),
+    ]
+    if learned:
+        sections.append(Section("The learned pipeline", tables=[_parameter_table(result, default)]))
+    report = Report(
+        title="Training report",
+        subtitle=f"{data.dataset.name}: {len(data.raw)} raw images, view {result.view}, "
+        f"{config['pipeline']} pipeline, {len(result.splits)} split(s)",
+        verdict=f"{name.capitalize() if name.islower() else name} on held-out groups: "
+        f"{percent(mean, std)}",
+        verdict_detail=f"A model that never looks at the image: {percent(baseline)}.",
+        sections=sections,
+        not_controlled=common.not_controlled(result.splits, data),
+        provenance=provenance(config, data.fingerprint),
+    )
+    return write_report(report, folder / "report.html")
+
+
+def _natural_parameters(pipeline: Pipeline) -> dict[str, list[float]]:
+    """Return each step's parameters in natural units, flattened."""
+    values: dict[str, list[float]] = {}
+    for family, step in pipeline.steps.items():
+        for name, parameter in step.named_parameters():
+            natural: Tensor = parameter.exp() if name.startswith("log_") else parameter
+            label = f"{family}.{name.removeprefix('log_')}"
+            values[label] = [float(value) for value in natural.detach().flatten()]
+    return values
+
+
+def _parameter_table(result: TrainingResult, default: Pipeline) -> Table:
+    start = _natural_parameters(default)
+    end = _natural_parameters(result.tasks[0].pipeline)
+    rows = []
+    for name, values in start.items():
+        change = max(abs(a - b) for a, b in zip(values, end[name], strict=True))
+        rows.append([name, _few(values), _few(end[name]), f"{change:.2g}"])
+    return Table(
+        ["parameter", "start", "learned", "largest change"],
+        rows,
+        caption="Natural units, first split; long kernels are cut after four values.",
+        align="lllr",
+    )
+
+
+def _few(values: list[float]) -> str:
+    text = "  ".join(f"{value:.4g}" for value in values[:4])
+    return f"{text} …" if len(values) > 4 else text
