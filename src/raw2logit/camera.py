@@ -51,19 +51,52 @@ class Camera:
     read_noise_electrons: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse constants that no pipeline could use."""
+        """Turn sequences into tuples of floats, and refuse constants that no pipeline could use."""
         if self.cfa not in CFA_NAMES:
-            raise InputError(
-                f"camera {self.name!r}: CFA {self.cfa!r} is none of {', '.join(CFA_NAMES)}"
+            raise self._error(f"CFA {self.cfa!r} is none of {', '.join(CFA_NAMES)}")
+        for field, length in (("black_level", 4), ("white_balance", 3)):
+            self._set(field, self._numbers(field, getattr(self, field), length))
+        try:
+            rows = tuple(self.colour_matrix)
+        except TypeError:
+            rows = ()
+        if len(rows) != 3:
+            raise self._error(f"colour_matrix must be 3 rows of 3, got {self.colour_matrix!r}")
+        self._set("colour_matrix", tuple(self._numbers("colour_matrix", row, 3) for row in rows))
+        for field in ("white_level", "full_scale_electrons", "read_noise_electrons"):
+            if (value := getattr(self, field)) is not None:
+                self._set(field, self._numbers(field, (value,), 1)[0])
+        if self.white_level is not None and self.white_level <= max(self.black_level):
+            raise self._error(
+                f"white level {self.white_level} is not above the black level {self.black_level}"
             )
-        for field, shape in (("black_level", (4,)), ("white_balance", (3,))):
-            _check_numbers(self.name, field, getattr(self, field), shape)
-        _check_numbers(self.name, "colour_matrix", self.colour_matrix, (3, 3))
-        if self.white_level is not None and not self.white_level > max(self.black_level):
-            raise InputError(
-                f"camera {self.name!r}: white level {self.white_level} is not above "
-                f"the black level {self.black_level}"
+        if self.full_scale_electrons is not None and self.full_scale_electrons <= 0:
+            raise self._error(
+                f"full_scale_electrons must be above 0, got {self.full_scale_electrons}"
             )
+        if self.read_noise_electrons is not None and self.read_noise_electrons < 0:
+            raise self._error(
+                f"read_noise_electrons must not be negative, got {self.read_noise_electrons}"
+            )
+        if self.bits not in range(1, 17):
+            raise self._error(f"bits must be from 1 to 16, got {self.bits}")
+
+    def _set(self, field: str, value: object) -> None:
+        object.__setattr__(self, field, value)  # the way round `frozen` that dataclasses know
+
+    def _numbers(self, field: str, values: object, length: int) -> tuple[float, ...]:
+        try:
+            numbers = tuple(float(value) for value in values)  # type: ignore[attr-defined]
+        except (TypeError, ValueError):
+            raise self._error(f"{field} holds no numbers: {values!r}") from None
+        if len(numbers) != length:
+            raise self._error(f"{field} needs {length} numbers, got {values!r}")
+        if not all(map(math.isfinite, numbers)):
+            raise self._error(f"{field} must be finite, got {values!r}")
+        return numbers
+
+    def _error(self, message: str) -> InputError:
+        return InputError(f"camera {self.name!r}: {message}")
 
     @staticmethod
     def preset(name: str) -> Camera:
@@ -100,13 +133,9 @@ class Camera:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise InputError(f"camera: unknown keys {unknown}; known are {sorted(known)}")
-        plain = dict(values)
-        for key in ("black_level", "white_balance"):
-            if key in plain:
-                plain[key] = tuple(plain[key])
-        if "colour_matrix" in plain:
-            plain["colour_matrix"] = tuple(tuple(row) for row in plain["colour_matrix"])
-        return cls(**plain)
+        if "name" not in values:
+            raise InputError("camera: a name is needed")
+        return cls(**values)
 
 
 def register_camera(camera: Camera) -> Camera:
@@ -119,20 +148,6 @@ def register_camera(camera: Camera) -> Camera:
         raise InputError(f"camera {camera.name!r} is registered already with other constants")
     _PRESETS[camera.name] = camera
     return camera
-
-
-def _check_numbers(name: str, field: str, value: object, shape: tuple[int, ...]) -> None:
-    rows = value if len(shape) == 2 else (value,)
-    try:
-        numbers = [[float(number) for number in row] for row in rows]  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise InputError(f"camera {name!r}: {field} holds no numbers: {value!r}") from None
-    found = [len(row) for row in numbers]
-    expected = [shape[-1]] * (shape[0] if len(shape) == 2 else 1)
-    if found != expected:
-        raise InputError(f"camera {name!r}: {field} must have shape {shape}, got {value!r}")
-    if not all(math.isfinite(number) for row in numbers for number in row):
-        raise InputError(f"camera {name!r}: {field} must be finite, got {value!r}")
 
 
 # Both published cameras: Oala, Aversa et al., TMLR 2023. They state no white level.

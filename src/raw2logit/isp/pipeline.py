@@ -22,6 +22,9 @@ class Pipeline(nn.Module):
         >>> isp(torch.full((1, 4, 4), 0.5)).shape
         torch.Size([1, 3, 4, 4])
 
+    ``torch.compile`` takes every view without graph breaks. PyTorch compiles one method at most
+    eight times a process: call ``torch.compiler.reset()`` before the ninth pipeline.
+
     Attributes:
         camera: The camera that the steps were made for.
         view: The view's name, or None for a pipeline of one's own steps.
@@ -39,11 +42,10 @@ class Pipeline(nn.Module):
             view: Name for messages and reports.
 
         Raises:
-            InputError: There is no step.
+            InputError: A step comes where it cannot work, or nothing makes an image of the mosaic.
         """
         super().__init__()
-        if not steps:
-            raise InputError("a pipeline needs at least one step")
+        _check_order(steps)
         self.camera = camera
         self.view = view
         self.steps = nn.ModuleDict(dict(steps))
@@ -63,6 +65,12 @@ class Pipeline(nn.Module):
             InputError: `raw` has another shape or holds integers.
         """
         check_mosaic(raw)
+        parameter = next(self.parameters(), raw)
+        if raw.dtype != parameter.dtype:
+            raise InputError(
+                f"raw is {raw.dtype}, but the pipeline {parameter.dtype}: convert one of them, "
+                "raw.float() or pipeline.double()"
+            )
         image = raw
         for name, step in self.steps.items():
             image = step(image)
@@ -81,11 +89,11 @@ class Pipeline(nn.Module):
             is asked for, each output keeps its own in ``.grad`` after ``backward()``.
         """
         stages: dict[str, Tensor] = {}
-        self._stages = stages
+        before, self._stages = self._stages, stages
         try:
             yield stages
         finally:
-            self._stages = None
+            self._stages = before
 
     def reordered(self, names: Sequence[str]) -> Pipeline:
         """Return a pipeline that shares these steps in another order.
@@ -117,6 +125,22 @@ class Pipeline(nn.Module):
             if parameters := list(step.parameters()):
                 families.setdefault(str(step.family), []).extend(parameters)
         return families
+
+
+def _check_order(steps: Mapping[str, Step]) -> None:
+    """Raise `InputError` unless each step gets what it works on and an image comes out."""
+    at_hand = "mosaic"
+    for name, step in steps.items():
+        if step.domain not in (at_hand, "either"):
+            wants, side = ("an image", "after") if at_hand == "mosaic" else ("a mosaic", "before")
+            raise InputError(
+                f"step {name!r} works on {wants}, which it does not get in the order "
+                f"{', '.join(steps)}: put it {side} the demosaic step"
+            )
+        if step.family == "demosaic":
+            at_hand = "image"
+    if at_hand == "mosaic":
+        raise InputError(f"no step among {list(steps)} demosaics: a pipeline needs one")
 
 
 def check_mosaic(raw: Tensor) -> None:

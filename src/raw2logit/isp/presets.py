@@ -104,6 +104,8 @@ def parse_views(views: Sequence[str]) -> tuple[str, ...]:
     Raises:
         InputError: A name is unknown or there is none.
     """
+    if isinstance(views, str):
+        views = (views,)
     names = [name for view in views for name in (VIEWS if view == "all" else (parse_view(view),))]
     if not names:
         raise InputError(f"no view given: choose from {' '.join(VIEWS)}, or all")

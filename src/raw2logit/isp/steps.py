@@ -8,7 +8,7 @@ property in natural units.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -34,10 +34,13 @@ class Step(nn.Module):
     """One ISP operation.
 
     Attributes:
-        family: Which of `FAMILIES` the step is; a pipeline names it so by default.
+        family: Which of `FAMILIES` the step is; a pipeline names it so by default. The family
+            ``demosaic`` turns a mosaic into an image.
+        domain: What the step works on; a pipeline refuses an order that does not fit.
     """
 
     family: ClassVar[str]
+    domain: ClassVar[Literal["mosaic", "image", "either"]] = "image"
 
 
 def _parameter(values: object, dtype: torch.dtype | None) -> nn.Parameter:
@@ -57,6 +60,7 @@ class BlackLevel(Step):
     """
 
     family = "black_level"
+    domain = "mosaic"
     white_level: Tensor | None
 
     def __init__(self, camera: Camera, dtype: torch.dtype | None = None) -> None:
@@ -78,6 +82,7 @@ class BilinearDemosaic(Step):
     """Bilinear demosaicing; learns three 3x3 kernels."""
 
     family = "demosaic"
+    domain = "mosaic"
 
     def __init__(self, cfa: CFA, dtype: torch.dtype | None = None) -> None:
         """Start from the classical kernels."""
@@ -98,6 +103,7 @@ class MalvarDemosaic(Step):
     """Demosaicing of Malvar, He and Cutler 2004; learns four 5x5 kernels."""
 
     family = "demosaic"
+    domain = "mosaic"
 
     def __init__(self, cfa: CFA, dtype: torch.dtype | None = None) -> None:
         """Start from the paper's kernels."""
@@ -118,6 +124,7 @@ class MenonDemosaic(Step):
     """Demosaicing of Menon, Andriani and Calvagno 2007 with refinement; nothing to learn."""
 
     family = "demosaic"
+    domain = "mosaic"
 
     def __init__(self, cfa: CFA, dtype: torch.dtype | None = None) -> None:
         """Keep the CFA; `dtype` is accepted like in every other step."""
@@ -137,6 +144,7 @@ class WhiteBalance(Step):
     """Multiply each colour by its gain, on an image or on a mosaic; learns 3 values."""
 
     family = "white_balance"
+    domain = "either"
 
     def __init__(self, camera: Camera, dtype: torch.dtype | None = None) -> None:
         """Take the gains of a camera."""

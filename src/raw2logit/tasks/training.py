@@ -164,6 +164,7 @@ def _fit(
     train, validation = list(split.train), list(split.validation)
     config = task.config
     task.fit_normalisation(data.raw[train])
+    task.model.to(memory_format=torch.channels_last)  # convolutions run faster this way
     keeper = _KeepBest(on_epoch)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # A last batch of one sample would break batch normalisation.

@@ -59,7 +59,7 @@ def _neighbours(plane: Tensor, axis: int, step: int = 1) -> Tensor:
     """Return the sum of the two pixels `step` before and after along an axis, mirrored borders."""
     length = plane.shape[axis]
     pad = (step, step, 0, 0) if axis == _COLUMNS else (0, 0, step, step)
-    padded = F.pad(plane, pad, mode="reflect")
+    padded = F.pad(plane[:, None], pad, mode="reflect")[:, 0]
     return padded.narrow(axis, 0, length) + padded.narrow(axis, 2 * step, length)
 
 
@@ -92,7 +92,7 @@ def _roughness(difference: Tensor, axis: int) -> Tensor:
     """Sum the gradients of a colour difference over the classifier's window."""
     length = difference.shape[axis]
     pad = (0, 2, 0, 0) if axis == _COLUMNS else (0, 0, 0, 2)
-    ahead = F.pad(difference, pad, mode="reflect").narrow(axis, 2, length)
+    ahead = F.pad(difference[:, None], pad, mode="reflect")[:, 0].narrow(axis, 2, length)
     gradient = (difference - ahead).abs()
     window = gradient.new_tensor(
         [[1, 0, 1, 0, 0], [0, 1, 0, 0, 0], [3, 0, 3, 0, 0], [0, 1, 0, 0, 0], [1, 0, 1, 0, 0]]

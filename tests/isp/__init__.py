@@ -1,0 +1,1 @@
+"""Tests of `raw2logit.isp`."""
