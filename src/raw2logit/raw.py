@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from raw2logit.camera import CFA, CFA_NAMES, IDENTITY_MATRIX, Camera, Triple
 from raw2logit.errors import InputError, MissingDataError
 from raw2logit.files import atomic_path
 from raw2logit.sensor import FULL_SCALE_DN
+
+if TYPE_CHECKING:
+    import tifffile
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 VENDOR_SUFFIXES = (
@@ -36,6 +40,9 @@ _XYZ_FROM_SRGB = np.array(
         [0.0193339, 0.1191920, 0.9503041],
     ]
 )
+
+# Deflate shrinks at most to a thousandth; a header that claims more is broken.
+_MOST_BYTES_A_FILE_BYTE = 1100
 
 # tifffile tells of broken tags by logging; read_raw raises instead.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -78,8 +85,10 @@ def read_raw(path: str | Path, *, camera: Camera | None = None, crop_odd: bool =
         InputError: The file is broken or holds no Bayer mosaic.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: a folder: name the raw files in it")
     if not path.is_file():
-        raise MissingDataError(f"{path}: no such file")
+        raise MissingDataError(f"{path}: no such file: check the name")
     suffix = path.suffix.lower()
     own_camera: Camera | None = None
     if suffix in VENDOR_SUFFIXES:
@@ -111,44 +120,46 @@ def write_dng(path: str | Path, mosaic: Tensor, camera: Camera) -> Path:
 
     Args:
         path: File to write, complete or not at all.
-        mosaic: ``(H, W)``, fraction of full scale in [0, 1], even H and W.
+        mosaic: ``(H, W)``, fraction of full scale in [0, 1], even H and W, at least 22.
         camera: CFA, levels, white balance and matrix go into the metadata.
 
     Returns:
         `path`.
 
     Raises:
-        InputError: The mosaic has another shape, or the camera's matrix has no inverse.
+        InputError: The mosaic has another shape, or a DNG cannot hold the camera's constants.
     """
     import tifffile
 
     path = Path(path)
-    if mosaic.dim() != 2 or mosaic.shape[0] % 2 or mosaic.shape[1] % 2:
-        raise InputError(f"mosaic must be (H, W) with even H and W, got {tuple(mosaic.shape)}")
+    if mosaic.dim() != 2 or mosaic.shape[0] % 2 or mosaic.shape[1] % 2 or min(mosaic.shape) < 22:
+        raise InputError(
+            "mosaic must be (H, W) with even H and W from 22, below which LibRaw reads no DNG, "
+            f"got {tuple(mosaic.shape)}"
+        )
     numbers = to_uint16(mosaic)
-    gains = np.asarray(camera.white_balance)
-    matrix = np.asarray(camera.colour_matrix) * np.where(gains < 0, -1.0, 1.0)
-    try:
-        to_camera = np.linalg.inv(matrix)
-    except np.linalg.LinAlgError:
-        raise InputError(f"camera {camera.name!r}: the colour matrix has no inverse") from None
-    # LibRaw scales the rows of the inverse to sum to one; the gains take up the factors.
-    neutral = to_camera.sum(axis=1) / np.abs(gains)
-    white = FULL_SCALE_DN if camera.white_level is None else camera.white_level * FULL_SCALE_DN
     # LibRaw cuts fractions of a digital number off, so round here.
+    white = round((1.0 if camera.white_level is None else camera.white_level) * FULL_SCALE_DN)
     black = tuple(round(level * FULL_SCALE_DN) for level in camera.black_level)
+    # The white level is all that tells a reader of the bits, and so of the full scale.
+    if not FULL_SCALE_DN // 2 < white <= FULL_SCALE_DN or min(black) < 0:
+        raise InputError(
+            f"camera {camera.name!r}: a DNG holds black levels from 0 and a white level from 0.5 "
+            f"to 1, not {camera.black_level} and {camera.white_level}"
+        )
+    matrix, neutral = _dng_colours(camera)
     channel = {"R": 0, "G": 1, "B": 2}
     tags: list[tuple[int, int, int, Any, bool]] = [
         (33421, 3, 2, (2, 2), True),  # CFARepeatPatternDim
         (33422, 1, 4, bytes(channel[letter] for letter in camera.cfa), True),  # CFAPattern
         (50706, 1, 4, bytes((1, 4, 0, 0)), True),  # DNGVersion
         (50707, 1, 4, bytes((1, 1, 0, 0)), True),  # DNGBackwardVersion
-        (50708, 2, 0, f"raw2logit {camera.name}", True),  # UniqueCameraModel
+        (50708, 2, 0, f"raw2logit {camera.name}".encode("ascii", "replace"), True),  # camera model
         (50713, 3, 2, (2, 2), True),  # BlackLevelRepeatDim
         (50714, 3, 4, black, True),  # BlackLevel
-        (50717, 4, 1, round(white), True),  # WhiteLevel
-        (50721, 10, 9, _rationals((to_camera @ np.linalg.inv(_XYZ_FROM_SRGB)).ravel()), True),
-        (50728, 5, 3, _rationals(neutral / neutral[1]), True),  # AsShotNeutral
+        (50717, 4, 1, white, True),  # WhiteLevel
+        (50721, 10, 9, _rationals(matrix.ravel()), True),  # ColorMatrix1
+        (50728, 5, 3, _rationals(neutral), True),  # AsShotNeutral
         (50778, 3, 1, 21, True),  # CalibrationIlluminant1: D65
     ]
     with atomic_path(path) as temporary:
@@ -184,20 +195,44 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
 
     try:
         with tifffile.TiffFile(path) as file:
-            pages = len(file.pages)
-            array = file.pages[0].asarray()
+            if len(file.pages) > 1:
+                raise InputError(
+                    f"{path}: a TIFF of {len(file.pages)} pages: save the mosaic as the only page"
+                )
+            page = file.pages.first
+            _check_page(path, page, file.filehandle.size)
+            return page.asarray()
+    except InputError:
+        raise
     except Exception as error:  # tifffile meets broken files with many kinds of exception
+        if "imagecodecs" in str(error):
+            raise InputError(
+                f"{path}: {error}: install it, or save the TIFF without compression"
+            ) from error
         raise _broken(path, "TIFF", error) from error
-    if pages > 1:
-        raise InputError(f"{path}: a TIFF of {pages} pages: save the mosaic as the only page")
-    return array
+
+
+def _check_page(path: Path, page: tifffile.TiffPage, file_bytes: int) -> None:
+    """Refuse what tifffile would read as something else, or fill up with zeros."""
+    if kind := {0: "inverted", 3: "palette"}.get(page.photometric):
+        raise InputError(
+            f"{path}: a TIFF of {kind} values is no mosaic: save the sensor values themselves "
+            "(photometric minisblack)"
+        )
+    if page.dtype is not None and page.dtype.kind == "u" and page.bitspersample % 8:
+        raise InputError(f"{path}: {page.bitspersample} bits a pixel: save 8 or 16, left-justified")
+    segments = math.prod(page.chunked)
+    if not segments == len(page.dataoffsets) == len(page.databytecounts):
+        raise _broken(path, "TIFF", f"{len(page.dataoffsets)} of {segments} segments")
+    if page.nbytes > _MOST_BYTES_A_FILE_BYTE * file_bytes:
+        raise _broken(path, "TIFF", f"{page.nbytes} bytes of pixels in {file_bytes} bytes of file")
 
 
 def _read_png(path: Path) -> npt.NDArray[Any]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=("PNG",)) as image:
             image.load()
             if image.mode not in ("L", "I;16"):
                 raise InputError(
@@ -213,16 +248,19 @@ def _read_png(path: Path) -> npt.NDArray[Any]:
 
 def _read_npy(path: Path) -> npt.NDArray[Any]:
     try:
-        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except Exception as error:
         raise _broken(path, "NPY", error) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise InputError(f"{path}: an NPZ archive: save the mosaic alone with numpy.save")
     return array
 
 
 _READERS = {".png": _read_png, ".npy": _read_npy, **dict.fromkeys(TIFF_SUFFIXES, _read_tiff)}
 
 
-def _broken(path: Path, kind: str, error: Exception) -> InputError:
+def _broken(path: Path, kind: str, error: Exception | str) -> InputError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return InputError(f"{path}: broken {kind} ({reason}): copy or download the file again")
 
@@ -233,7 +271,7 @@ def _to_fraction(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[np.float32]
             f"{path}: shape {array.shape} is no mosaic (H, W): raw data has one value a pixel, "
             "before any RGB"
         )
-    if array.dtype in (np.uint8, np.uint16):
+    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:  # in either byte order
         return (array / np.iinfo(array.dtype).max).astype(np.float32)
     if array.dtype.kind != "f":
         raise InputError(
@@ -266,7 +304,10 @@ def _read_vendor(path: Path) -> tuple[npt.NDArray[np.float32], Camera]:
 def _mosaic_and_camera(path: Path, raw: Any) -> tuple[npt.NDArray[np.float32], Camera]:  # noqa: ANN401
     visible = raw.raw_image_visible
     if visible is None or visible.ndim != 2 or raw.raw_pattern is None:
-        raise InputError(f"{path}: an already demosaiced (linear) or monochrome file: no mosaic")
+        raise InputError(
+            f"{path}: an already demosaiced (linear) or monochrome file: no mosaic. Take the "
+            "camera's original raw file"
+        )
     if raw.raw_pattern.shape != (2, 2):
         raise InputError(
             f"{path}: a {raw.raw_pattern.shape[0]} x {raw.raw_pattern.shape[1]} colour filter "
@@ -278,15 +319,19 @@ def _mosaic_and_camera(path: Path, raw: Any) -> tuple[npt.NDArray[np.float32], C
     bits = int(raw.white_level).bit_length()
     full_scale = 2**bits - 1
     mosaic = visible[:height, :width].astype(np.float32) / np.float32(full_scale)
-    camera = Camera(
-        name=path.name,
-        cfa=cfa,
-        black_level=_four(raw.black_level_per_channel[index] / full_scale for index in sites),
-        white_balance=_gains(raw.camera_whitebalance, raw.daylight_whitebalance),
-        colour_matrix=_matrix_to_srgb(path, raw),
-        white_level=raw.white_level / full_scale,
-        bits=bits,
-    )
+    colour_matrix = _matrix_to_srgb(path, raw)
+    try:
+        camera = Camera(
+            name=path.name,
+            cfa=cfa,
+            black_level=_four(raw.black_level_per_channel[index] / full_scale for index in sites),
+            white_balance=_gains(raw.camera_whitebalance, raw.daylight_whitebalance),
+            colour_matrix=colour_matrix,
+            white_level=raw.white_level / full_scale,
+            bits=bits,
+        )
+    except InputError as error:
+        raise _broken(path, "raw file", error) from error
     return np.minimum(mosaic, 1.0), camera
 
 
@@ -295,7 +340,7 @@ def _cfa_name(path: Path, letters: list[str]) -> CFA:
     for cfa in CFA_NAMES:
         if cfa == name:
             return cfa
-    raise InputError(f"{path}: colours {name} are no Bayer array of red, green and blue")
+    raise InputError(f"{path}: colours {name} are no Bayer array of red, green, blue")
 
 
 def _four(values: Any) -> tuple[float, float, float, float]:  # noqa: ANN401
@@ -335,6 +380,28 @@ def _matrix_to_srgb(path: Path, raw: Any) -> tuple[Triple, Triple, Triple]:  # n
         return IDENTITY_MATRIX
     red, green, blue = (_triple(row) for row in matrix)
     return red, green, blue
+
+
+def _dng_colours(camera: Camera) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return ColorMatrix1 ``(3, 3)`` and AsShotNeutral ``(3,)`` of a DNG.
+
+    Raises:
+        InputError: A DNG's rational numbers cannot hold them.
+    """
+    gains = np.asarray(camera.white_balance, dtype=float)
+    matrix = np.asarray(camera.colour_matrix, dtype=float) * np.where(gains < 0, -1.0, 1.0)
+    if gains.all() and np.linalg.cond(matrix) < 1e6:
+        to_camera = np.linalg.inv(matrix)
+        # LibRaw scales the rows of the inverse to sum to one; the gains take up the factors.
+        neutral = to_camera.sum(axis=1) / np.abs(gains)
+        to_camera @= np.linalg.inv(_XYZ_FROM_SRGB)
+        if min(neutral) > 0 and max(neutral / neutral[1]) < 200 and np.abs(to_camera).max() < 200:
+            return to_camera, neutral / neutral[1]
+    raise InputError(
+        f"camera {camera.name!r}: a DNG cannot hold its colours: gains {camera.white_balance} must "
+        f"not be zero, and the matrix {camera.colour_matrix} needs an inverse that makes white "
+        "positive in all channels"
+    )
 
 
 def _rationals(values: npt.NDArray[np.float64]) -> tuple[int, ...]:

@@ -8,9 +8,9 @@ from raw2logit.cli._console import show_progress
 from raw2logit.cli._options import Out, Root
 from raw2logit.tasks.config import TrainingConfig
 
-_COUNT, _SIZE = 480, 64
+_COUNT, _SIZE = 360, 64
 _VIEWS = ("bi,u,ga", "ma,s,me", "me,s,ga")
-_TRAINING = TrainingConfig(epochs=14, lr=1e-3, batch_size=16)
+_TRAINING = TrainingConfig(epochs=12, batch_size=16)
 
 
 def demo(

@@ -101,7 +101,7 @@ class RawDataset(Dataset[tuple[Tensor, Tensor]], ABC):
             Mosaics ``(N, H, W)`` float32 and targets ``(N,)`` int64 or ``(N, H, W)`` float32.
 
         Raises:
-            InputError: The images differ in size.
+            InputError: The images, or an image and its mask, differ in size.
         """
         mosaics: list[Tensor] = []
         targets: list[Tensor] = []
@@ -111,6 +111,11 @@ class RawDataset(Dataset[tuple[Tensor, Tensor]], ABC):
                 raise InputError(
                     f"{self.files[index]}: {tuple(mosaic.shape)} pixels, but "
                     f"{self.files[0].name} has {tuple(mosaics[0].shape)}: tile them to one size"
+                )
+            if target.dim() and target.shape != mosaic.shape:
+                raise InputError(
+                    f"{self.target_files()[index]}: {tuple(target.shape)} pixels, but its image "
+                    f"has {tuple(mosaic.shape)}: cut both from one place"
                 )
             mosaics.append(mosaic)
             targets.append(target)

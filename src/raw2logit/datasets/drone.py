@@ -7,6 +7,7 @@ Images", TMLR 2023; data DOI 10.5281/zenodo.5235536, CC BY 4.0.
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,8 @@ class RawDrone(RawDataset):
             self.classes = ("car",)
             tiles = folder / TILES / intensity_folder(intensity)
             require_folder(tiles, "drone", root)
-            self.files = sorted(tiles.glob("*.tif"))
+            # Hidden files are what a killed writer left.
+            self.files = sorted(tiles.glob("[!.]*.tif"))
             self.labels = [0] * len(self.files)
             self._masks = [folder / MASKS / f"{file.stem}.png" for file in self.files]
             require_files(self._masks, str(tiles))
@@ -124,15 +126,18 @@ def read_mask(path: Path) -> Tensor:
 
 
 def _read_table(path: Path) -> list[tuple[str, int]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if not {"file name", "label"} <= set(reader.fieldnames or ()):
-            raise InputError(f"{path}: needs the columns 'file name' and 'label'")
-        rows = []
-        for number, row in enumerate(reader, start=2):
-            if row["label"] not in ("0", "1"):
-                raise InputError(
-                    f"{path}:{number}: unknown class {row['label']!r}: 0 is car, 1 is no car"
-                )
-            rows.append((row["file name"], int(row["label"])))
+    try:
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+        table = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: no table ({error}): download or generate it again") from error
+    if not {"file name", "label"} <= set(reader.fieldnames or ()):
+        raise InputError(f"{path}: needs the columns 'file name' and 'label'")
+    rows = []
+    for number, row in enumerate(table, start=2):
+        if row["label"] not in ("0", "1"):
+            raise InputError(
+                f"{path}:{number}: unknown class {row['label']!r}: 0 is car, 1 is no car"
+            )
+        rows.append((row["file name"], int(row["label"])))
     return rows

@@ -95,8 +95,12 @@ class RawMicroscopy(RawDataset):
 
 def _read_labels(path: Path) -> list[tuple[str, str]]:
     """Return stem and class code of each usable line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: no text ({error}): download or generate it again") from error
     labelled: dict[str, str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         words = line.split()

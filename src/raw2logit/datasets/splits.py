@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
+import random
+from collections import Counter
 from dataclasses import dataclass
-
-import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from raw2logit.datasets.base import RawDataset
 from raw2logit.errors import InputError
@@ -61,13 +59,29 @@ def make_splits(dataset: RawDataset, n_splits: int, *, seed: int) -> list[Split]
 
 
 def _folds(dataset: RawDataset, n_folds: int, seed: int) -> list[tuple[int, ...]]:
-    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    labels = np.asarray(dataset.labels)
-    with warnings.catch_warnings():
-        # A class rarer than the number of folds cannot be in each: nothing to do about it.
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        folds = list(splitter.split(np.zeros(len(labels)), labels, groups=dataset.groups))
-    return [tuple(int(index) for index in test) for _, test in folds]
+    """Put the groups, in random order, each into the fold that has least of its classes.
+
+    scikit-learn's StratifiedGroupKFold leaves folds empty now and then, and its releases differ.
+    """
+    class_sizes = Counter(dataset.labels)
+    members: dict[str, list[int]] = {}
+    for index, group in enumerate(dataset.groups):
+        members.setdefault(group, []).append(index)
+    rng = random.Random(seed)  # its random() is the same on every machine, by its documentation
+    order = sorted(sorted(members), key=lambda _: rng.random())
+    folds: list[list[int]] = [[] for _ in range(n_folds)]
+    counts: list[Counter[int]] = [Counter() for _ in range(n_folds)]
+    for group in order:
+        new = Counter(dataset.labels[index] for index in members[group])
+        # Every class counts the same; an empty fold costs nothing, so none stays empty.
+        costs = [
+            (sum(old[label] * new[label] / class_sizes[label] ** 2 for label in new), len(fold))
+            for old, fold in zip(counts, folds, strict=True)
+        ]
+        chosen = costs.index(min(costs))
+        folds[chosen].extend(members[group])
+        counts[chosen].update(new)
+    return [tuple(sorted(fold)) for fold in folds]
 
 
 def _deal(folds: list[tuple[int, ...]], test: int) -> Split:

@@ -76,8 +76,8 @@ def report_synthesis(
                     Picture(gallery, caption=common.GALLERY_CAPTION),
                     Picture(
                         difference,
-                        caption=f"What the other views change against {shown[0]}, amplified: "
-                        "the drift itself.",
+                        caption=f"What the other views change against {shown[0]}, times the factor "
+                        "in the title: the drift itself.",
                         alt="Differences between views",
                     ),
                 ],

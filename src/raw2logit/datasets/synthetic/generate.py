@@ -91,7 +91,7 @@ def generate_microscopy(
         InputError: An option makes no sense, or the folder holds other data.
     """
     folders = [intensity_folder(intensity) for intensity in intensities]
-    _check_options(count, size, intensities)
+    _check_options(count, size, seed, intensities, workers)
     folder = _claim(root / "microscopy", {"count": count, "size": size, "seed": seed})
     cells = _plan_cells(count, seed)
     for intensity, name in zip(intensities, folders, strict=True):
@@ -136,7 +136,7 @@ def generate_drone(
     Raises:
         InputError: An option makes no sense, or the folder holds other data.
     """
-    _check_options(count, size, intensities)
+    _check_options(count, size, seed, intensities, workers)
     folder = _claim(root / "drone", {"count": count, "size": size, "seed": seed})
     task = partial(_shoot_frame, size=size, seed=seed, intensities=tuple(intensities))
     done = 0
@@ -289,11 +289,17 @@ def _write_mask(path: Path, mask: npt.NDArray[np.bool_]) -> None:
         Image.fromarray(mask).save(temporary)
 
 
-def _check_options(count: int, size: int, intensities: Sequence[float]) -> None:
+def _check_options(
+    count: int, size: int, seed: int, intensities: Sequence[float], workers: int | None
+) -> None:
     if count < 1:
         raise InputError(f"--count must be at least 1, got {count}")
     if size % 2 or not 32 <= size <= 512:
         raise InputError(f"--size must be even and from 32 to 512, got {size}")
+    if seed < 0:
+        raise InputError(f"--seed must be at least 0, got {seed}")
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers must be at least 1, got {workers}")
     if not intensities:
         raise InputError("--intensity needs at least one value")
     for intensity in intensities:
@@ -304,7 +310,12 @@ def _claim(folder: Path, options: dict[str, Any]) -> Path:
     """Mark a folder as generated with these options, or refuse it: data is never overwritten."""
     manifest = folder / MANIFEST
     if manifest.is_file():
-        made = json.loads(manifest.read_text(encoding="utf-8"))
+        try:
+            made = dict(json.loads(manifest.read_text(encoding="utf-8")))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{manifest}: broken ({error}): choose another --root, or delete the folder"
+            ) from error
         if made != options:
             raise InputError(
                 f"{folder}: holds a data set generated with {_show(made)}, not {_show(options)}: "
