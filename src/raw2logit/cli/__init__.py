@@ -17,6 +17,7 @@ from raw2logit.errors import InputError, MissingDataError
 app = App(
     name="raw2logit",
     version=__version__,
+    result_action="return_value",
     help="Will a vision model survive another camera's processing?",
     help_epilogue="`raw2logit VERB --help` shows a verb's options. --debug anywhere shows the "
     "traceback of an error.",

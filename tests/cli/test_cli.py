@@ -1,0 +1,321 @@
+"""The commands, through the real entry point."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+import yaml
+from PIL import Image
+
+import raw2logit as r2l
+from raw2logit.cli import main
+from raw2logit.raw import write_mosaic_tiff
+
+# MLflow's own store uses calls that its dependencies deprecate; seen with MLflow 3.17 (2026-11).
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+SMALL = ["--epochs", "1", "--batch-size", "8", "--accelerator", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run every command in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("RAW2LOGIT_DATA", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def microscopy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    arguments = ["--count", "48", "--size", "32", "--workers", "1", "--root", str(root)]
+    assert main(["data", "generate", "microscopy", *arguments]) == 0
+    return root
+
+
+def mosaic_file(path: Path, height: int = 12, width: int = 16) -> Path:
+    generator = torch.Generator().manual_seed(0)
+    return write_mosaic_tiff(path, 0.1 + 0.8 * torch.rand(height, width, generator=generator))
+
+
+def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Run a command that must end with code 2 and one line; return the line."""
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("raw2logit: ")
+    assert "\n" not in error
+    assert "Traceback" not in error
+    return error
+
+
+class TestHelp:
+    @pytest.mark.parametrize("words", [["--help"], ["process", "--help"], ["synthesis", "--help"]])
+    def test_imports_nothing_heavy(self, words: list[str]) -> None:
+        heavy = "('torch', 'lightning', 'mlflow', 'matplotlib', 'numpy', 'pandas')"
+        code = (
+            "import sys; from raw2logit.cli import main\n"
+            f"try: main({words!r})\nexcept SystemExit: pass\n"
+            f"print('LOADED', [name for name in {heavy} if name in sys.modules])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+        )
+        assert done.stdout.splitlines()[-1] == "LOADED []"
+
+    def test_names_every_verb(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["--help"]) == 0
+        text = capsys.readouterr().out
+        assert all(verb in text for verb in ("data", "demo", "process", "synthesis", "train"))
+
+
+class TestProcess:
+    @pytest.mark.parametrize("bits", [8, 16])
+    def test_png_holds_the_view(self, own_folder: Path, bits: int) -> None:
+        file = mosaic_file(own_folder / "a.tif")
+        words = ["process", str(file), "--camera", "drone", "--views", "bi,s,ga", "me,u,me"]
+        assert main([*words, "--bits", str(bits), "-o", "out"]) == 0
+        raw = r2l.read_raw(file).mosaic[None]
+        for view in ("bi,s,ga", "me,u,me"):
+            expected = r2l.static_pipeline(r2l.Camera.preset("drone"), view)(raw)[0]
+            path = own_folder / "out" / f"a.{view.replace(',', '-')}.png"
+            got = _read_png(path, bits)
+            np.testing.assert_array_equal(
+                got, (expected.permute(1, 2, 0) * (2**bits - 1)).round().numpy()
+            )
+        assert sorted(p.name for p in (own_folder / "out").iterdir()) == [
+            "a.bi-s-ga.png",
+            "a.me-u-me.png",
+            "a.sheet.png",
+        ]
+        with Image.open(own_folder / "out" / "a.sheet.png") as sheet:
+            assert min(sheet.size) > 100
+
+    def test_camera_comes_from_a_dng(self, own_folder: Path) -> None:
+        camera = r2l.Camera.preset("drone")
+        mosaic = torch.rand(24, 32, generator=torch.Generator().manual_seed(0))
+        r2l.write_dng(own_folder / "a.dng", mosaic, camera)
+        assert main(["process", "a.dng", "--views", "bi,s,ga", "--no-sheet", "-o", "out"]) == 0
+        assert (
+            main(
+                [
+                    "process",
+                    "a.dng",
+                    "--camera",
+                    "drone",
+                    "--views",
+                    "bi,s,ga",
+                    "--no-sheet",
+                    "-o",
+                    "two",
+                ]
+            )
+            == 0
+        )
+        own = np.asarray(Image.open("out/a.bi-s-ga.png")).astype(int)
+        preset = np.asarray(Image.open("two/a.bi-s-ga.png")).astype(int)
+        assert np.abs(own - preset).max() <= 1  # black levels are whole numbers in a DNG
+
+    def test_same_stem_twice_keeps_both(self, own_folder: Path) -> None:
+        mosaic_file(own_folder / "a.tif")
+        np.save(own_folder / "a.npy", np.full((4, 4), 0.5, np.float32))
+        words = ["process", "a.tif", "a.npy", "--camera", "drone", "--views", "bi,s,ga"]
+        assert main([*words, "--no-sheet", "-o", "out"]) == 0
+        assert {p.name for p in Path("out").iterdir()} == {
+            "a.tif.bi-s-ga.png",
+            "a.npy.bi-s-ga.png",
+        }
+
+    def test_bad_input(self, own_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        good = mosaic_file(own_folder / "good.tif")
+        odd = mosaic_file(own_folder / "odd.tif", 13)
+        (own_folder / "cut.tif").write_bytes(good.read_bytes()[:-50])
+        Image.new("RGB", (4, 4)).save("rgb.png")
+        np.save("nan.npy", np.full((4, 4), np.nan, np.float32))
+        for words, message in (
+            (["nope.tif", "--camera", "drone"], "nope.tif: no such file"),
+            (["cut.tif", "--camera", "drone"], "cut.tif: broken TIFF"),
+            (["rgb.png", "--camera", "drone"], "rgb.png: a PNG of mode RGB is no mosaic"),
+            (["nan.npy", "--camera", "drone"], "nan.npy: 16 values are NaN"),
+            ([str(odd), "--camera", "drone"], "13 x 16 pixels, but a mosaic has even"),
+            (["good.tif"], "good.tif: has no camera metadata: add --camera"),
+            (["good.tif", "--camera", "webcam"], "unknown camera 'webcam': registered are"),
+            (["good.tif", "--camera", "drone", "--views", "xx"], "unknown view 'xx': choose from"),
+            (["good.tif", "rgb.png", "--camera", "drone"], "rgb.png: a PNG of mode RGB"),
+            (["good.tif", "--camera", "drone", "--bits", "12"], "--bits"),
+            (["good.tif", "--frobnicate"], "--frobnicate"),
+        ):
+            assert message in fails(["process", *words, "-o", "out"], capsys)
+        assert not Path("out").exists()
+        assert main(["process", str(odd), "--camera", "drone", "--crop-odd", "-o", "out"]) == 0
+
+    def test_debug_shows_the_traceback(self) -> None:
+        with pytest.raises(r2l.MissingDataError):
+            main(["process", "nope.tif", "--camera", "drone", "--debug"])
+
+
+class TestGenerate:
+    def test_root_from_the_environment(
+        self, own_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("RAW2LOGIT_DATA", str(own_folder / "elsewhere"))
+        words = ["data", "generate", "drone", "--count", "3", "--size", "32", "--workers", "1"]
+        assert main([*words, "--intensity", "1", "0.1"]) == 0
+        captured = capsys.readouterr()
+        assert captured.out.strip() == str(own_folder / "elsewhere" / "drone")
+        assert "[3/3] drone tiles with a car" in captured.err
+        for scale in ("100", "010"):
+            tiles = own_folder / "elsewhere" / "drone" / "images_tiles_256" / f"raw_scale{scale}"
+            assert [tifffile.imread(path).shape for path in tiles.iterdir()] == [(32, 32)] * 3
+
+    def test_bad_input(self, microscopy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        generate = ["data", "generate"]
+        other = [*generate, "microscopy", "--root", str(microscopy), "--count", "10"]
+        assert "choose another --root" in fails(other, capsys)
+        assert "--size must be even" in fails([*generate, "drone", "--size", "33"], capsys)
+        assert "intensity 0.3 is none of" in fails(
+            [*generate, "drone", "--intensity", "0.3"], capsys
+        )
+        assert "no full frames" in fails([*generate, "microscopy", "--frames"], capsys)
+        fails([*generate, "satellite"], capsys)
+        assert not Path("data").exists()
+
+
+class TestSynthesis:
+    def test_folder_of_a_run(
+        self, microscopy: Path, own_folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["synthesis", "--root", str(microscopy), "--splits", "2", *SMALL, "-o", "out"]
+        assert main([*words, "--train-views", "bi,u,ga", "--test-views", "bi,u,ga", "me,s,ga"]) == 0
+        captured = capsys.readouterr()
+        assert captured.out.strip() == "out/report.html"
+        assert "[6/6]" in captured.err
+        out = own_folder / "out"
+        names = {path.name for path in out.iterdir()}
+        assert names == {
+            "config.yaml",
+            "results.csv",
+            "results.json",
+            "heatmap.png",
+            "drop.png",
+            "views.png",
+            "report.html",
+            "models",
+        }
+        with (out / "results.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert list(rows[0]) == [
+            *("train_view", "test_view", "split", "seed", "metric", "value", "n_test")
+        ]
+        assert len(rows) == 2 * 2 * 2
+        results = json.loads((out / "results.json").read_text())
+        accuracy = [float(row["value"]) for row in rows if row["metric"] == "accuracy"]
+        cells = [cell["mean"] for cell in results["cells"]]
+        assert np.mean(cells) == pytest.approx(np.mean(accuracy))
+        config = yaml.safe_load((out / "config.yaml").read_text())
+        assert config["training"]["epochs"] == 1
+        groups = r2l.RawMicroscopy(microscopy).groups
+        for split in results["splits"]:
+            parts = [{groups[index] for index in split[part]} for part in split]
+            assert len(set.union(*parts)) == sum(map(len, parts))
+        page = (out / "report.html").read_text()
+        assert "generated by a simulation" in page
+        assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+
+    def test_drone_segmentation(self, own_folder: Path) -> None:
+        words = ["data", "generate", "drone", "--count", "24", "--size", "32", "--workers", "1"]
+        assert main(words) == 0
+        assert (
+            main(["synthesis", "--data", "drone", "--views", "bi,s,ga", "--splits", "1", *SMALL])
+            == 0
+        )
+        results = json.loads((own_folder / "runs" / "synthesis" / "results.json").read_text())
+        assert results["metric"] == "iou"
+        assert 0 <= results["own_view"]["mean"] <= 1
+        assert results["worst"] is None
+
+    def test_bad_input(self, microscopy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        root = ["--root", str(microscopy)]
+        for words, message in (
+            (["synthesis"], "Generate the data set with `raw2logit data generate microscopy"),
+            (["train", "--data", "drone-classification"], "raw2logit data generate drone"),
+            (["synthesis", *root, "--views", "bi,s"], "unknown view 'bi,s'"),
+            (["synthesis", *root, "--intensity", "0.25"], "raw_scale025: no such folder"),
+            (["synthesis", *root, "--splits", "0"], "--splits must be at least 1"),
+            (["train", *root, "--epochs", "0"], "--epochs must be at least 1"),
+            (["train", *root, "--model", "alexnet"], "unknown task model 'alexnet'"),
+            (["train", *root, "--view", "all"], "unknown view 'all'"),
+        ):
+            assert message in fails([*words, "-o", "out"], capsys)
+        assert not Path("out").exists()
+        assert not Path("runs").exists()
+
+    def test_label_of_an_unknown_class(
+        self, own_folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["--count", "9", "--size", "32", "--workers", "1", "--root", "broken"]
+        assert main(["data", "generate", "microscopy", *words]) == 0
+        capsys.readouterr()
+        labels = Path("broken/microscopy/labels/Ma190c_annotations.dat")
+        good = labels.read_text()
+        labels.write_text(good.replace(" LYT\n", " LTY\n", 1))
+        message = fails(["train", "--root", "broken", "-o", "out"], capsys)
+        assert f"{labels}:" in message
+        assert "unknown class 'LTY'" in message
+        labels.write_text(good)
+        next(Path("broken/microscopy/images/raw_scale100").iterdir()).unlink()
+        assert "no such file" in fails(["train", "--root", "broken", "-o", "out"], capsys)
+        assert not Path("out").exists()
+
+
+class TestTrain:
+    @pytest.mark.parametrize("pipeline", ["static", "parametrized"])
+    def test_folder_of_a_run(self, microscopy: Path, own_folder: Path, pipeline: str) -> None:
+        words = ["train", "--root", str(microscopy), "--pipeline", pipeline, *SMALL, "-o", "out"]
+        assert main(words) == 0
+        results = json.loads((own_folder / "out" / "results.json").read_text())
+        assert 0 <= results["metrics"]["accuracy"]["mean"] <= 1
+        assert ("pipeline" in results) == (pipeline == "parametrized")
+        page = (own_folder / "out" / "report.html").read_text()
+        assert ("The learned pipeline" in page) == (pipeline == "parametrized")
+
+    def test_a_second_call_trains_nothing(
+        self, microscopy: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        words = ["train", "--root", str(microscopy), *SMALL, "-o", "out"]
+        assert main(words) == 0
+        first = (own_folder / "out" / "results.csv").read_bytes()
+        monkeypatch.setattr(
+            "raw2logit.tasks.training._fit", lambda *_: pytest.fail("trained again")
+        )
+        assert main(words) == 0
+        assert (own_folder / "out" / "results.csv").read_bytes() == first
+
+
+def _read_png(path: Path, bits: int) -> np.ndarray:
+    """Decode with Pillow (8 bits) or by unfiltering pypng's rows ourselves (16 bits)."""
+    if bits == 8:
+        return np.asarray(Image.open(path))
+    import struct
+    import zlib
+
+    data = path.read_bytes()
+    width, height, depth, kind = struct.unpack(">IIBB", data[16:26])
+    assert (depth, kind) == (16, 2)
+    chunks, at = b"", 8
+    while at < len(data):
+        (length,) = struct.unpack(">I", data[at : at + 4])
+        if data[at + 4 : at + 8] == b"IDAT":
+            chunks += data[at + 8 : at + 8 + length]
+        at += length + 12
+    rows = np.frombuffer(zlib.decompress(chunks), np.uint8).reshape(height, 1 + width * 6)
+    assert not rows[:, 0].any()  # no row filter
+    return np.ascontiguousarray(rows[:, 1:]).view(">u2").reshape(height, width, 3)
