@@ -113,6 +113,7 @@ def run_and_report(
         seed=seed,
         progress=progress,
     )
+    progress("writing and tracking the report", 0, 1)
     report = report_synthesis(result, loaded, config, out)
     summary = result.summary()
     track_run(
@@ -127,4 +128,5 @@ def run_and_report(
         },
         uri=tracking_uri,
     )
+    progress("writing and tracking the report", 1, 1)
     return report

@@ -73,13 +73,15 @@ def train(
             seed=seed,
             progress=progress,
         )
-    report = report_training(result, loaded, config, out)
-    track_run(
-        out,
-        experiment="raw2logit train",
-        params={key: value for key, value in config.items() if key != "training"}
-        | dataclasses.asdict(training),
-        metrics={f"test_{name}": numbers["mean"] for name, numbers in result.metrics().items()},
-        uri=tracking_uri,
-    )
+        progress("writing and tracking the report", 0, 1)
+        report = report_training(result, loaded, config, out)
+        track_run(
+            out,
+            experiment="raw2logit train",
+            params={key: value for key, value in config.items() if key != "training"}
+            | dataclasses.asdict(training),
+            metrics={f"test_{name}": numbers["mean"] for name, numbers in result.metrics().items()},
+            uri=tracking_uri,
+        )
+        progress("writing and tracking the report", 1, 1)
     print(report)

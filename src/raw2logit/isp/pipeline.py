@@ -65,12 +65,12 @@ class Pipeline(nn.Module):
             InputError: `raw` has another shape or holds integers.
         """
         check_mosaic(raw)
-        parameter = next(self.parameters(), raw)
-        if raw.dtype != parameter.dtype:
-            raise InputError(
-                f"raw is {raw.dtype}, but the pipeline {parameter.dtype}: convert one of them, "
-                "raw.float() or pipeline.double()"
-            )
+        for parameter in self.parameters():
+            if raw.dtype != parameter.dtype:
+                raise InputError(
+                    f"raw is {raw.dtype}, but the pipeline {parameter.dtype}: convert one of them, "
+                    "raw.float() or pipeline.double()"
+                )
         image = raw
         for name, step in self.steps.items():
             image = step(image)

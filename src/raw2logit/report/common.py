@@ -137,8 +137,8 @@ def not_controlled(splits: Sequence[Split], data: LoadedData) -> list[str]:
             else ""
         ),
         "Hyperparameters were the same for every view and were not tuned for any.",
-        f"Images are {' x '.join(map(str, data.raw.shape[-2:]))} pixels. An ISP acts on the scale of "
-        "a pixel, so the same drift weighs more on small images than on large ones.",
+        f"Images are {' x '.join(map(str, data.raw.shape[-2:]))} pixels. An ISP acts on the scale "
+        "of a pixel, so the same drift weighs more on small images than on large ones.",
         "All images come from one camera model; other optics and sensors were not tried.",
     ]
     if is_generated(data.dataset):
