@@ -52,7 +52,7 @@ def test_a_lab_that_cannot_be_reached_costs_a_warning_only(run_folder: Path) -> 
 
 
 def test_where_runs_are_tracked(monkeypatch: pytest.MonkeyPatch, run_folder: Path) -> None:
-    assert tracking_uri() == "sqlite:///runs/lab/mlflow.db"
+    assert tracking_uri() == f"sqlite:///{run_folder.parent / 'runs' / 'lab' / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert tracking_uri() == "http://127.0.0.1:5000"
     assert tracking_uri("sqlite:///mine.db") == "sqlite:///mine.db"

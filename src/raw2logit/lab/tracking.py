@@ -19,7 +19,8 @@ def tracking_uri(given: str | None = None) -> str:
     if chosen := given or os.environ.get("MLFLOW_TRACKING_URI"):
         return chosen
     DEFAULT_LAB.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{(DEFAULT_LAB / 'mlflow.db').as_posix()}"
+    # Absolute: MLflow keeps stores open by address, whatever the working folder becomes.
+    return f"sqlite:///{(DEFAULT_LAB / 'mlflow.db').resolve().as_posix()}"
 
 
 def track_run(
