@@ -8,7 +8,7 @@ import yaml
 
 from raw2logit import Camera, InputError, register_camera
 from raw2logit import camera as camera_module
-from raw2logit.camera import CFA_NAMES
+from raw2logit.cfa import CFA_NAMES
 
 
 @pytest.fixture

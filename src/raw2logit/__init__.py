@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from raw2logit.camera import Camera, register_camera
     from raw2logit.datasets import RawDrone, RawMicroscopy
+    from raw2logit.dng import write_dng
     from raw2logit.errors import InputError, MissingDataError
     from raw2logit.isp import VIEWS, Pipeline, parametrized_pipeline, static_pipeline
-    from raw2logit.raw import RawImage, read_raw, write_dng
+    from raw2logit.raw import RawImage, read_raw
 
 __version__ = "0.1.0"
 
@@ -30,7 +31,7 @@ _HOME = {
     "static_pipeline": "isp",
     "RawImage": "raw",
     "read_raw": "raw",
-    "write_dng": "raw",
+    "write_dng": "dng",
 }
 
 __all__ = [

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
+from raw2logit.cfa import CFA, CFA_NAMES
 from raw2logit.errors import InputError
 
-CFA = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
-CFA_NAMES: tuple[CFA, ...] = get_args(CFA)
+FULL_SCALE_DN = 65535
+"""Digital number of full scale in the 16-bit files that hold all mosaics."""
 
 Triple = tuple[float, float, float]
 IDENTITY_MATRIX: tuple[Triple, Triple, Triple] = (
@@ -86,6 +87,8 @@ class Camera:
 
     def _numbers(self, field: str, values: object, length: int) -> tuple[float, ...]:
         try:
+            if isinstance(values, str):
+                raise TypeError
             numbers = tuple(float(value) for value in values)  # type: ignore[attr-defined]
         except (TypeError, ValueError):
             raise self._error(f"{field} holds no numbers: {values!r}") from None
@@ -177,7 +180,7 @@ _PRESETS: dict[str, Camera] = {
                 (-0.03119153, -0.32803956, 1.35923111),
             ),
             bits=12,
-            full_scale_electrons=65535 / 8.448,
+            full_scale_electrons=FULL_SCALE_DN / 8.448,
         ),
     )
 }

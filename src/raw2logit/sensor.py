@@ -5,12 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from raw2logit.camera import Camera
+from raw2logit.camera import FULL_SCALE_DN, Camera
+from raw2logit.cfa import per_site
 from raw2logit.errors import InputError
-from raw2logit.isp.functional.cfa import per_site
-
-FULL_SCALE_DN = 65535
-"""Digital number of full scale in the 16-bit files that hold all mosaics."""
 
 INTENSITIES = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05, 0.01)
 """Exposures relative to full in the published data."""

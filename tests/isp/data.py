@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from raw2logit import Camera
-from raw2logit.camera import CFA
+from raw2logit.cfa import CFA
 
 Array = NDArray[np.float64]
 

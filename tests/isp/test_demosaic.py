@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from raw2logit.camera import CFA, CFA_NAMES
+from raw2logit.cfa import CFA, CFA_NAMES
 from raw2logit.isp.functional import (
     bilinear_kernels,
     demosaic_bilinear,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from raw2logit.camera import CFA, CFA_NAMES
+from raw2logit.cfa import CFA, CFA_NAMES
 from raw2logit.isp.functional import (
     apply_colour_matrix,
     balance_white,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from raw2logit import VIEWS, Camera, static_pipeline
-from raw2logit.camera import CFA_NAMES
+from raw2logit.cfa import CFA_NAMES
 from raw2logit.isp.functional import mosaic_of
 from tests.isp.data import CAMERAS
 from tests.tolerance import assert_near

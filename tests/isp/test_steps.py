@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.func import functional_call
 
 from raw2logit import InputError
-from raw2logit.camera import CFA_NAMES, Camera
+from raw2logit.camera import Camera
+from raw2logit.cfa import CFA_NAMES
 from raw2logit.isp import FAMILIES, Step, steps
 from tests.isp.data import OTHER_CAMERA
 from tests.tolerance import DEVICES, DTYPES, assert_near

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from raw2logit.camera import CFA, Camera
+from raw2logit.camera import Camera
+from raw2logit.cfa import CFA
 from raw2logit.errors import InputError
 from raw2logit.isp import steps
 from raw2logit.isp.pipeline import Pipeline

@@ -13,7 +13,8 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from raw2logit.camera import CFA, Camera
+from raw2logit.camera import Camera
+from raw2logit.cfa import CFA
 from raw2logit.errors import InputError
 from raw2logit.isp import functional
 from raw2logit.isp.functional.gaussian import gaussian_radius

@@ -5,9 +5,9 @@ light is linear up to `gamma`, borders mirror without repeating the edge pixel (
 parity of the colour filter array), and nothing clips before `gamma`.
 """
 
+from raw2logit.cfa import colour_sites, mosaic_of
 from raw2logit.isp.functional.black_level import subtract_black_level
 from raw2logit.isp.functional.borders import mirror_pad
-from raw2logit.isp.functional.cfa import colour_sites, mosaic_of
 from raw2logit.isp.functional.colour import apply_colour_matrix, balance_white
 from raw2logit.isp.functional.demosaic_bilinear import bilinear_kernels, demosaic_bilinear
 from raw2logit.isp.functional.demosaic_malvar import demosaic_malvar, malvar_kernels

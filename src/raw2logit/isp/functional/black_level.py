@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from raw2logit.isp.functional.cfa import per_site
+from raw2logit.cfa import per_site
 
 
 def subtract_black_level(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from raw2logit.camera import CFA
-from raw2logit.isp.functional.cfa import colour_sites, per_site
+from raw2logit.cfa import CFA, colour_sites, per_site
 
 
 def balance_white(image: Tensor, gains: Tensor, cfa: CFA) -> Tensor:

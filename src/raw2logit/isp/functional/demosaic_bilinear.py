@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from raw2logit.camera import CFA
+from raw2logit.cfa import CFA, colour_sites
 from raw2logit.isp.functional.borders import mirror_pad
-from raw2logit.isp.functional.cfa import colour_sites
 
 
 def demosaic_bilinear(mosaic: Tensor, kernels: Tensor, cfa: CFA) -> Tensor:

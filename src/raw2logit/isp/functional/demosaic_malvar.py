@@ -9,8 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from raw2logit.camera import CFA
-from raw2logit.isp.functional.cfa import colour_sites
+from raw2logit.cfa import CFA, colour_sites
 from raw2logit.isp.functional.demosaic_bilinear import phase_convolution
 
 # Rows of the kernel tensor: which missing colour is estimated where (the paper's figure 2).

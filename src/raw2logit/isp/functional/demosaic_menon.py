@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from raw2logit.camera import CFA
+from raw2logit.cfa import CFA, colour_sites
 from raw2logit.isp.functional.borders import mirror_pad
-from raw2logit.isp.functional.cfa import colour_sites
 
 _MARGIN_PX = 10
 """Reach of the whole algorithm: green 2, gradient 2, decision 2, chroma 1, refinement 3."""

@@ -1,10 +1,15 @@
-"""Where the colours lie on a Bayer mosaic."""
+"""Bayer colour filter arrays: their names, and where the colours lie on a mosaic."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, get_args
 
-from raw2logit.camera import CFA
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CFA = Literal["RGGB", "BGGR", "GRBG", "GBRG"]
+"""The top-left 2x2, read row by row."""
+CFA_NAMES: tuple[CFA, ...] = get_args(CFA)
 
 _CHANNEL = {"R": 0, "G": 1, "B": 2}
 
