@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from torch.utils.data import Dataset
 
 from raw2logit.camera import Camera
 from raw2logit.errors import InputError, MissingDataError
+from raw2logit.progress import Progress, silent
 from raw2logit.raw import read_raw
 from raw2logit.sensor import INTENSITIES
 
@@ -94,8 +96,11 @@ class RawDataset(Dataset[tuple[Tensor, Tensor]], ABC):
             digest.update(file.read_bytes())
         return digest.hexdigest()[:16]
 
-    def load(self) -> tuple[Tensor, Tensor]:
+    def load(self, progress: Progress = silent) -> tuple[Tensor, Tensor]:
         """Read everything into memory.
+
+        Args:
+            progress: Told after every file.
 
         Returns:
             Mosaics ``(N, H, W)`` float32 and targets ``(N,)`` int64 or ``(N, H, W)`` float32.
@@ -119,17 +124,44 @@ class RawDataset(Dataset[tuple[Tensor, Tensor]], ABC):
                 )
             mosaics.append(mosaic)
             targets.append(target)
+            progress(f"reading {self.name}", index + 1, len(self))
         return torch.stack(mosaics), torch.stack(targets)
 
 
-def require_folder(folder: Path, kind: str, root: Path) -> None:
-    """Raise `MissingDataError` with both ways to get a data set unless its folder is there."""
-    if not folder.is_dir():
+MANIFEST = "generated.json"
+"""Lies in the folder of a generated data set and holds the options that made it."""
+
+
+def is_generated(dataset: RawDataset) -> bool:
+    """Tell whether a data set was written by the generator."""
+    return any((parent / MANIFEST).is_file() for parent in dataset.files[0].parents)
+
+
+def require_data(path: Path, kind: str, root: Path, intensity: float) -> None:
+    """Raise `MissingDataError` with the ways to get a data set unless a part of it is there.
+
+    Args:
+        path: A folder or file of the data set.
+        kind: ``microscopy`` or ``drone``.
+        root: Folder that holds all data sets.
+        intensity: Which one is asked for.
+    """
+    if path.exists():
+        return
+    command = f"raw2logit data generate {kind} --root {root}"
+    manifest = root / kind / MANIFEST
+    if intensity != 1.0:
+        command += f" --intensity {intensity:g}"
+    if manifest.is_file():
+        options = json.loads(manifest.read_text(encoding="utf-8"))
+        command += "".join(f" --{name} {value}" for name, value in options.items())
         raise MissingDataError(
-            f"{folder}: no such folder. Generate the data set with "
-            f"`raw2logit data generate {kind} --root {root}`, or unpack the published one "
-            f"(DOI 10.5281/zenodo.5235536) into {root / kind}"
+            f"{path}: not there: the generated data set is incomplete. Complete it with `{command}`"
         )
+    raise MissingDataError(
+        f"{path}: not there. Generate the data set with `{command}`, or unpack the published one "
+        f"(DOI 10.5281/zenodo.5235536) into {root / kind}"
+    )
 
 
 def require_files(files: Sequence[Path], source: str) -> None:

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from raw2logit.camera import Camera
 from raw2logit.datasets.base import (
+    MANIFEST,
     RawDataset,
     Task,
     default_root,
     intensity_folder,
+    require_data,
     require_files,
-    require_folder,
 )
 from raw2logit.errors import InputError, MissingDataError
 
@@ -74,19 +75,24 @@ class RawDrone(RawDataset):
             self.name = "drone"
             self.classes = ("car",)
             tiles = folder / TILES / intensity_folder(intensity)
-            require_folder(tiles, "drone", root)
+            require_data(tiles, "drone", root, intensity)
+            if (folder / MANIFEST).is_file():
+                # The generator writes the table last.
+                require_data(folder / CLASSIFICATION_CSV, "drone", root, intensity)
             # Hidden files are what a killed writer left.
             self.files = sorted(tiles.glob("[!.]*.tif"))
             self.labels = [0] * len(self.files)
             self._masks = [folder / MASKS / f"{file.stem}.png" for file in self.files]
             require_files(self._masks, str(tiles))
+            masked = sorted((folder / MASKS).glob("[!.]*.png"))
+            require_files([tiles / f"{mask.stem}.tif" for mask in masked], str(folder / MASKS))
         elif task == "classification":
             self.name = "drone-classification"
             self.classes = ("car", "no car")
             tiles = folder / classification_tiles(intensity)
-            require_folder(tiles, "drone", root)
             table = folder / CLASSIFICATION_CSV
-            require_files([table], f"the layout of {folder}")
+            require_data(tiles, "drone", root, intensity)
+            require_data(table, "drone", root, intensity)
             rows = _read_table(table)
             self.files = [tiles / f"{stem}.tif" for stem, _ in rows]
             self.labels = [label for _, label in rows]

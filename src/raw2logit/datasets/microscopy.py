@@ -17,8 +17,8 @@ from raw2logit.datasets.base import (
     RawDataset,
     default_root,
     intensity_folder,
+    require_data,
     require_files,
-    require_folder,
 )
 from raw2logit.errors import InputError
 
@@ -33,19 +33,11 @@ CLASS_COUNTS = {
     "NGS": 216,
     "UNC": 30,
 }
-"""The nine classes with their published number of images, 940 in all; the order is the index."""
+"""The nine classes with their published number of images, 940 in all; the order is the index.
 
-CLASS_NAMES = {
-    "BAS": "basophil",
-    "EOS": "eosinophil",
-    "KSC": "smudge cell",
-    "LYA": "lymphocyte, atypical",
-    "LYT": "lymphocyte, typical",
-    "MON": "monocyte",
-    "NGB": "neutrophil, band",
-    "NGS": "neutrophil, segmented",
-    "UNC": "unclear",
-}
+Basophil, eosinophil, smudge cell, atypical and typical lymphocyte, monocyte, band and segmented
+neutrophil, unclear.
+"""
 
 # Codes of the annotation scheme with four published images or fewer: left out, as published.
 _RARE_CODES = frozenset({"EBO", "MMZ", "MOB", "MYB", "MYO", "PMB", "PMO"})
@@ -75,9 +67,9 @@ class RawMicroscopy(RawDataset):
         root = default_root() if root is None else Path(root)
         folder = root / "microscopy"
         images = folder / "images" / intensity_folder(intensity)
-        require_folder(images, "microscopy", root)
         label_file = folder / LABEL_FILE
-        require_files([label_file], f"the layout of {folder}")
+        require_data(images, "microscopy", root, intensity)
+        require_data(label_file, "microscopy", root, intensity)
         self.name = "microscopy"
         self.task = "classification"
         self.classes = tuple(CLASS_COUNTS)

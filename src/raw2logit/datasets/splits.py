@@ -53,12 +53,12 @@ def make_splits(dataset: RawDataset, n_splits: int, *, seed: int) -> list[Split]
     splits: list[Split] = []
     while len(splits) < n_splits:
         repetition = len(splits) // n_folds
-        folds = _folds(dataset, n_folds, seed + repetition)
+        folds = _folds(dataset, n_folds, f"{seed}/{repetition}")
         splits.extend(_deal(folds, test) for test in range(min(n_folds, n_splits - len(splits))))
     return splits
 
 
-def _folds(dataset: RawDataset, n_folds: int, seed: int) -> list[tuple[int, ...]]:
+def _folds(dataset: RawDataset, n_folds: int, seed: str) -> list[tuple[int, ...]]:
     """Put the groups, in random order, each into the fold that has least of its classes.
 
     scikit-learn's StratifiedGroupKFold leaves folds empty now and then, and its releases differ.

@@ -1,30 +1,25 @@
 """Write generated data sets in the published layout.
 
 Every image has a seed of its own, made from the data set's seed and its number, so that the files
-are the same byte for byte whatever the number of workers. A killed call continues where it was.
+are the same byte for byte whatever the number of workers, and a killed call can be repeated: it
+ends with the same files.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import multiprocessing
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 from torch import Tensor
 
-from raw2logit.datasets.base import RawDataset, intensity_folder
+from raw2logit.datasets.base import intensity_folder
 from raw2logit.datasets.drone import (
     CLASSIFICATION_CSV,
     CLASSIFICATION_MASKS,
@@ -38,14 +33,14 @@ from raw2logit.datasets.drone import (
 from raw2logit.datasets.microscopy import CLASS_COUNTS, LABEL_FILE
 from raw2logit.datasets.synthetic.capture import SENSORS, capture_scene
 from raw2logit.datasets.synthetic.drone import render_frame
+from raw2logit.datasets.synthetic.folder import check_options, claim
 from raw2logit.datasets.synthetic.microscopy import Slide, render_cell
+from raw2logit.datasets.synthetic.pool import run_in_order
+from raw2logit.dng import write_dng
 from raw2logit.errors import InputError
 from raw2logit.files import atomic_path, write_text
 from raw2logit.progress import Progress, silent
-from raw2logit.raw import write_dng, write_mosaic_tiff
-
-MANIFEST = "generated.json"
-"""Marks a generated data set and holds the options that made it."""
+from raw2logit.raw import write_mosaic_tiff
 
 CELLS_PER_ZONE = 8
 ZONES_PER_SLIDE = 10
@@ -58,9 +53,6 @@ _PUBLISHED_SIZE = 256
 _BALANCE_SEED = 72
 # Streams of random numbers that belong to one data set.
 _LAYOUT, _SLIDE, _SCENE, _NOISE = range(4)
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
 
 
 def generate_microscopy(
@@ -91,15 +83,15 @@ def generate_microscopy(
         InputError: An option makes no sense, or the folder holds other data.
     """
     folders = [intensity_folder(intensity) for intensity in intensities]
-    _check_options(count, size, seed, intensities, workers)
-    folder = _claim(root / "microscopy", {"count": count, "size": size, "seed": seed})
+    check_options(count, size, seed, intensities, workers)
+    folder = claim(root / "microscopy", {"count": count, "size": size, "seed": seed})
     cells = _plan_cells(count, seed)
     for intensity, name in zip(intensities, folders, strict=True):
         paths = [folder / "images" / name / f"{cell.stem}.tiff" for cell in cells]
         jobs = [(cell, path) for cell, path in zip(cells, paths, strict=True) if not path.is_file()]
         task = partial(_write_cell, size=size, seed=seed, intensity=intensity)
         there = count - len(jobs)
-        for done, _ in enumerate(_run(task, jobs, workers), start=there + 1):
+        for done, _ in enumerate(run_in_order(task, jobs, workers), start=there + 1):
             progress(f"microscopy at intensity {intensity:g}", done, count)
     # The label file comes last: with it the data set is complete.
     write_text(folder / LABEL_FILE, "".join(f"{cell.stem} {cell.code}\n" for cell in cells))
@@ -136,12 +128,12 @@ def generate_drone(
     Raises:
         InputError: An option makes no sense, or the folder holds other data.
     """
-    _check_options(count, size, seed, intensities, workers)
-    folder = _claim(root / "drone", {"count": count, "size": size, "seed": seed})
+    check_options(count, size, seed, intensities, workers)
+    folder = claim(root / "drone", {"count": count, "size": size, "seed": seed})
     task = partial(_shoot_frame, size=size, seed=seed, intensities=tuple(intensities))
     done = 0
     table: list[tuple[str, int]] = []
-    for number, frame in enumerate(_run(task, range(MAX_FRAMES), workers)):
+    for number, frame in enumerate(run_in_order(task, range(MAX_FRAMES), workers)):
         stem = f"DJI_{number + 1:04d}"
         if frames:
             _write_mask(folder / FRAME_MASKS / f"{stem}.png", frame.mask)
@@ -167,11 +159,6 @@ def generate_drone(
     writer.writerows((row, stem, label) for row, (stem, label) in enumerate(table))
     write_text(folder / CLASSIFICATION_CSV, buffer.getvalue())
     return folder
-
-
-def is_generated(dataset: RawDataset) -> bool:
-    """Tell whether a data set was written by the generator."""
-    return any((parent / MANIFEST).is_file() for parent in dataset.files[0].parents)
 
 
 class _Cell(NamedTuple):
@@ -287,73 +274,3 @@ def _write_classification_tiles(
 def _write_mask(path: Path, mask: npt.NDArray[np.bool_]) -> None:
     with atomic_path(path) as temporary:
         Image.fromarray(mask).save(temporary)
-
-
-def _check_options(
-    count: int, size: int, seed: int, intensities: Sequence[float], workers: int | None
-) -> None:
-    if count < 1:
-        raise InputError(f"--count must be at least 1, got {count}")
-    if size % 2 or not 32 <= size <= 512:
-        raise InputError(f"--size must be even and from 32 to 512, got {size}")
-    if seed < 0:
-        raise InputError(f"--seed must be at least 0, got {seed}")
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers must be at least 1, got {workers}")
-    if not intensities:
-        raise InputError("--intensity needs at least one value")
-    for intensity in intensities:
-        intensity_folder(intensity)
-
-
-def _claim(folder: Path, options: dict[str, Any]) -> Path:
-    """Mark a folder as generated with these options, or refuse it: data is never overwritten."""
-    manifest = folder / MANIFEST
-    if manifest.is_file():
-        try:
-            made = dict(json.loads(manifest.read_text(encoding="utf-8")))
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"{manifest}: broken ({error}): choose another --root, or delete the folder"
-            ) from error
-        if made != options:
-            raise InputError(
-                f"{folder}: holds a data set generated with {_show(made)}, not {_show(options)}: "
-                "choose another --root, or delete the folder"
-            )
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise InputError(
-            f"{folder}: holds data that was not generated: choose another --root, so that "
-            "nothing is overwritten"
-        )
-    else:
-        write_text(manifest, json.dumps(options, indent=2) + "\n")
-    return folder
-
-
-def _show(options: dict[str, Any]) -> str:
-    return " ".join(f"--{key} {value}" for key, value in options.items())
-
-
-def _run(
-    task: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None
-) -> Iterator[Result]:
-    """Yield the results in order; at most a few jobs are ahead of what is taken."""
-    workers = workers or os.cpu_count() or 1
-    if workers == 1:
-        yield from map(task, jobs)
-        return
-    context = multiprocessing.get_context("spawn")  # forking after torch has threads can hang
-    with ProcessPoolExecutor(
-        workers, context, initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for job in jobs:
-                waiting.append(pool.submit(task, job))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
