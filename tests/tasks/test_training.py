@@ -66,7 +66,15 @@ def test_a_trained_model_is_kept_and_found_by_content(
     first = train_or_load(data, split, "ma,u,ga", CONFIG, tmp_path, seed=0)
     monkeypatch.setattr(training, "_fit", lambda *_: pytest.fail("trained again"))
     told: list[int] = []
-    again = train_or_load(data, split, "ma,u,ga", CONFIG, tmp_path, seed=0, on_epoch=told.append)
+    again = train_or_load(
+        data,
+        split,
+        "ma,u,ga",
+        CONFIG,
+        tmp_path,
+        seed=0,
+        progress=lambda epochs, where: told.append(epochs),
+    )
     assert told == [CONFIG.epochs]
     assert again.history == first.history
     state = again.state_dict()
@@ -162,10 +170,9 @@ def test_evaluate_makes_each_view_once_whatever_the_number_of_models() -> None:
 
 def test_blind_baseline() -> None:
     data = Levels("classification").loaded()
-    train = [0, 2, 4, 1]  # mostly class 0
-    assert blind_baseline(data, train, [1, 3, 5, 6]) == 0.25
+    assert blind_baseline(data, [1, 3, 5, 6]) == 0.75
     masks = Levels("segmentation").loaded()
-    assert blind_baseline(masks, [0], [1, 2]) == 0.5
+    assert blind_baseline(masks, [1, 2]) == 0.5
 
 
 def test_run_training_measures_each_split_on_its_own_test_part(tmp_path: Path) -> None:
@@ -180,7 +187,9 @@ def test_run_training_measures_each_split_on_its_own_test_part(tmp_path: Path) -
         seed=0,
         progress=lambda task, done, total: told.append((done, total)),
     )
-    assert told == [(i, 8) for i in range(1, 9)]
+    assert {total for _, total in told} == {8}
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert {done for done, _ in told} == set(range(9))
     assert {(row.split, row.n_test) for row in result.measurements} == {
         (i, len(split.test)) for i, split in enumerate(result.splits)
     }

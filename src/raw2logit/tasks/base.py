@@ -76,11 +76,16 @@ class RawTask(lightning.LightningModule, ABC):
     @torch.no_grad()
     def fit_normalisation(self, raw: Tensor) -> None:
         """Take mean and standard deviation, a channel each, from the views of ``(N, H, W)`` raw."""
-        views = torch.cat(
-            [self.pipeline(part) for part in torch.split(raw, self.config.batch_size)]
-        )
-        self.view_mean.copy_(views.mean((0, 2, 3)).reshape(3, 1, 1))
-        self.view_std.copy_(views.std((0, 2, 3)).clamp_min(1e-3).reshape(3, 1, 1))
+        total = torch.zeros(3, dtype=torch.float64)
+        squares = torch.zeros(3, dtype=torch.float64)
+        for batch in torch.split(raw, self.config.batch_size):
+            view = self.pipeline(batch.to(self.view_mean.device)).double().cpu()
+            total += view.sum((0, 2, 3))
+            squares += view.square().sum((0, 2, 3))
+        mean = total / raw.numel()
+        std = (squares / raw.numel() - mean.square()).clamp_min(0).sqrt()
+        self.view_mean.copy_(mean.reshape(3, 1, 1))
+        self.view_std.copy_(std.clamp_min(1e-3).reshape(3, 1, 1))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""

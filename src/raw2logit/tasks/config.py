@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from raw2logit.errors import InputError
 
+MODELS = ("resnet18", "resnet34", "resnet50")
+"""Task models by name; for segmentation the encoder."""
+
 Augmentation = Literal["none", "weak"]
+Accelerator = Literal["auto", "cpu", "gpu"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +30,7 @@ class TrainingConfig:
         pipeline_lr: Peak learning rate of the pipeline's parameters, where they are learned.
         weight_decay: Of the task model.
         augmentation: weak: each view is turned and mirrored at random, masks in step; none.
-        accelerator: Where it runs, in Lightning's words: auto, cpu, gpu, mps.
+        accelerator: Where it runs; auto: on the GPU if there is one.
     """
 
     model: str = "resnet18"
@@ -36,13 +41,21 @@ class TrainingConfig:
     pipeline_lr: float = 1e-4
     weight_decay: float = 1e-2
     augmentation: Augmentation = "weak"
-    accelerator: str = "auto"
+    accelerator: Accelerator = "auto"
 
     def __post_init__(self) -> None:
         """Refuse options that cannot train."""
-        for option in ("epochs", "batch_size"):
-            if getattr(self, option) < 1:
-                name = option.replace("_", "-")
-                raise InputError(f"--{name} must be at least 1, got {getattr(self, option)}")
-        if not self.lr > 0:
-            raise InputError(f"--lr must be above 0, got {self.lr}")
+        if self.model not in MODELS:
+            raise InputError(f"unknown task model {self.model!r}: choose from {' '.join(MODELS)}")
+        if self.epochs < 1:
+            raise InputError(f"--epochs must be at least 1, got {self.epochs}")
+        if self.batch_size < 2:
+            raise InputError(
+                f"--batch-size must be at least 2, which batch normalisation needs, got "
+                f"{self.batch_size}"
+            )
+        for option, value in (("lr", self.lr), ("pipeline-lr", self.pipeline_lr)):
+            if not 0 < value < math.inf:
+                raise InputError(f"--{option} must be above 0 and finite, got {value}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise InputError(f"--weight-decay must be 0 or more, got {self.weight_decay}")

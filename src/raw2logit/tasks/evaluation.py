@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -40,23 +42,30 @@ class Measurement:
 
 @torch.inference_mode()
 def evaluate(
-    tasks: Mapping[str, RawTask], pipeline: Pipeline, data: LoadedData, indices: Sequence[int]
+    tasks: Mapping[str, RawTask],
+    pipeline: Pipeline,
+    data: LoadedData,
+    indices: Sequence[int],
+    *,
+    device: torch.device | str = "cpu",
 ) -> dict[str, dict[str, float]]:
     """Show the same views to several task modules.
 
     Every raw batch is processed once, whatever the number of modules.
 
     Args:
-        tasks: Trained modules by name, all on one device.
+        tasks: Trained modules by name.
         pipeline: Makes the view; the modules' own pipelines are not used.
         data: All samples.
         indices: Which of them to measure on.
+        device: Where to compute; modules and pipeline are moved there and stay.
 
     Returns:
         For each module its metrics by name.
     """
-    device = next(iter(tasks.values())).view_mean.device
-    pipeline = pipeline.to(device)
+    pipeline.to(device)
+    for task in tasks.values():
+        task.to(device)
     chosen = torch.as_tensor(indices)
     logits: dict[str, list[Tensor]] = {name: [] for name in tasks}
     for part in torch.split(chosen, _BATCH_SIZE):
@@ -67,20 +76,23 @@ def evaluate(
     return {name: task.metrics(torch.cat(logits[name]), targets) for name, task in tasks.items()}
 
 
-def blind_baseline(data: LoadedData, train: Sequence[int], test: Sequence[int]) -> float:
-    """Return what a model reaches that never looks at the image.
+def spread(values: npt.NDArray[np.float64]) -> float | None:
+    """Return the standard deviation (n - 1) of one value a split; None for a single split."""
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def blind_baseline(data: LoadedData, test: Sequence[int]) -> float:
+    """Return the most that a model can reach that never looks at the image.
 
     Args:
         data: All samples.
-        train: Where it learns the most common class.
         test: Where it is measured.
 
     Returns:
-        Classification: the share of the training part's most common class in the test part.
-        Segmentation: the intersection over union of calling every pixel a car.
+        Classification: the share of the most common class. Segmentation: the intersection over
+        union of calling every pixel a car.
     """
     targets = data.targets[torch.as_tensor(test)]
     if data.dataset.task == "segmentation":
         return float(targets.mean())
-    common = data.targets[torch.as_tensor(train)].mode().values
-    return float((targets == common).float().mean())
+    return float((targets == targets.mode().values).float().mean())

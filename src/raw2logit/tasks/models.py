@@ -8,14 +8,12 @@ from torch import nn
 
 from raw2logit.errors import InputError
 
-MODELS = ("resnet18", "resnet34", "resnet50")
-
 
 def build_classifier(name: str, n_classes: int, *, pretrained: bool = False) -> nn.Module:
     """Build a torchvision ResNet with a head for `n_classes`.
 
     Args:
-        name: One of `MODELS`.
+        name: One of `raw2logit.tasks.config.MODELS`.
         n_classes: Number of logits.
         pretrained: Load ImageNet weights through torchvision.
 
@@ -23,11 +21,10 @@ def build_classifier(name: str, n_classes: int, *, pretrained: bool = False) -> 
         A module from ``(B, 3, H, W)`` to ``(B, n_classes)`` logits.
 
     Raises:
-        InputError: The name is unknown, or the weights cannot be had.
+        InputError: The weights cannot be had.
     """
     from torchvision.models import get_model, get_model_weights
 
-    _check_name(name)
     weights = get_model_weights(name).DEFAULT if pretrained else None
     try:
         model: nn.Module = get_model(name, weights=weights)
@@ -41,18 +38,17 @@ def build_segmenter(name: str, *, pretrained: bool = False) -> nn.Module:
     """Build a U-Net++ with one output channel (Zhou et al., DLMIA 2018).
 
     Args:
-        name: The encoder, one of `MODELS`.
+        name: The encoder, one of `raw2logit.tasks.config.MODELS`.
         pretrained: Load ImageNet weights of the encoder.
 
     Returns:
         A module from ``(B, 3, H, W)`` to ``(B, 1, H, W)`` logits; H and W multiples of 32.
 
     Raises:
-        InputError: The name is unknown, or the weights cannot be had.
+        InputError: The weights cannot be had.
     """
     import segmentation_models_pytorch as smp
 
-    _check_name(name)
     try:
         model: nn.Module = smp.UnetPlusPlus(
             encoder_name=name, encoder_weights="imagenet" if pretrained else None
@@ -60,11 +56,6 @@ def build_segmenter(name: str, *, pretrained: bool = False) -> nn.Module:
     except OSError as error:
         raise _no_weights(name, "the model hub", error) from error
     return model
-
-
-def _check_name(name: str) -> None:
-    if name not in MODELS:
-        raise InputError(f"unknown task model {name!r}: choose from {' '.join(MODELS)}")
 
 
 def _no_weights(name: str, source: str, error: OSError) -> InputError:

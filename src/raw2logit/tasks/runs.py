@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from raw2logit.datasets import Split, make_splits
-from raw2logit.progress import Progress, offset, silent
+from raw2logit.progress import Progress, part, silent
 from raw2logit.tasks.base import RawTask
 from raw2logit.tasks.config import TrainingConfig
-from raw2logit.tasks.evaluation import Measurement, blind_baseline, evaluate
-from raw2logit.tasks.training import LoadedData, train_or_load
+from raw2logit.tasks.evaluation import Measurement, blind_baseline, evaluate, spread
+from raw2logit.tasks.training import LoadedData, choose_device, train_or_load, training_seed
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TrainingResult:
         return {
             name: {
                 "mean": float(np.mean(numbers)),
-                "std": float(np.std(numbers, ddof=1)) if len(numbers) > 1 else None,
+                "std": spread(np.asarray(numbers)),
             }
             for name, numbers in values.items()
         }
@@ -68,12 +68,13 @@ def run_training(
         learn_pipeline: Learn the pipeline too; it is then tested as learned.
         n_splits: Splits by group.
         seed: Of splits and trainings.
-        progress: Told after every epoch.
+        progress: Told after every batch and epoch.
 
     Returns:
         Trained modules and their test metrics.
     """
     splits = make_splits(data.dataset, n_splits, seed=seed)
+    device = choose_device(config.accelerator)
     tasks: list[RawTask] = []
     measurements: list[Measurement] = []
     for number, split in enumerate(splits):
@@ -83,9 +84,9 @@ def run_training(
             view,
             config,
             models,
-            seed=seed + number,
+            seed=training_seed(seed, number),
             learn_pipeline=learn_pipeline,
-            on_epoch=offset(
+            progress=part(
                 progress,
                 f"split {number + 1}/{n_splits}: training on {view}",
                 number * config.epochs,
@@ -93,10 +94,12 @@ def run_training(
             ),
         )
         tasks.append(task)
-        metrics = evaluate({view: task}, task.pipeline, data, split.test)[view]
+        metrics = evaluate({view: task}, task.pipeline, data, split.test, device=device)[view]
         measurements.extend(
-            Measurement(view, view, number, seed + number, name, value, len(split.test))
+            Measurement(
+                view, view, number, training_seed(seed, number), name, value, len(split.test)
+            )
             for name, value in metrics.items()
         )
-    baselines = [blind_baseline(data, split.train, split.test) for split in splits]
+    baselines = [blind_baseline(data, split.test) for split in splits]
     return TrainingResult(view, tasks, measurements, splits, baselines)

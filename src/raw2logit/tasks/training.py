@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import logging
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file, save_file
@@ -23,13 +23,17 @@ from raw2logit.datasets import RawDataset, Split
 from raw2logit.errors import InputError
 from raw2logit.files import atomic_path, write_text
 from raw2logit.isp import Pipeline, parametrized_pipeline, static_pipeline
+from raw2logit.progress import PartProgress, Progress, silent
+from raw2logit.quiet import quiet
 from raw2logit.tasks.base import RawTask
 from raw2logit.tasks.classification import ClassificationTask
-from raw2logit.tasks.config import TrainingConfig
+from raw2logit.tasks.config import Accelerator, TrainingConfig
 from raw2logit.tasks.models import build_classifier, build_segmenter
 from raw2logit.tasks.segmentation import SegmentationTask
 
 _WEIGHTS, _TRAINING = "weights.safetensors", "training.json"
+_FORMAT = 1
+"""Of kept models; a change makes all of them train anew."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,9 @@ class LoadedData:
     fingerprint: str
 
     @classmethod
-    def of(cls, dataset: RawDataset) -> LoadedData:
-        """Read all files of a data set."""
-        raw, targets = dataset.load()
+    def of(cls, dataset: RawDataset, progress: Progress = silent) -> LoadedData:
+        """Read all files of a data set, telling `progress` of each."""
+        raw, targets = dataset.load(progress)
         return cls(dataset, raw, targets, dataset.fingerprint())
 
 
@@ -91,7 +95,7 @@ def train_or_load(
     *,
     seed: int,
     learn_pipeline: bool = False,
-    on_epoch: Callable[[int], None] = lambda epoch: None,
+    progress: PartProgress = lambda epochs, where: None,
 ) -> RawTask:
     """Return a trained task module, from `models` if the very same was trained before.
 
@@ -105,18 +109,25 @@ def train_or_load(
         models: Folder of trained modules, by content.
         seed: Of initial weights, batch order and augmentation.
         learn_pipeline: Learn the pipeline too.
-        on_epoch: Called with the number of epochs done.
+        progress: Told after every batch and epoch, in epochs done.
 
     Returns:
         The trained module in evaluation mode, on the CPU, with its history.
 
     Raises:
-        InputError: The training diverged, or images are too small for the model.
+        InputError: The training diverged, images are too small for the model, the training part
+            is too small for a batch, or a kept model is damaged.
     """
     _check_size(data)
+    if len(split.train) < 2:
+        raise InputError(f"{data.dataset.name}: {len(split.train)} image to train on: use more")
     task = build_task(data.dataset, view, config, learn_pipeline=learn_pipeline, seed=seed)
     options = {
+        "format": _FORMAT,
+        "raw2logit": version("raw2logit"),
+        "torch": version("torch"),
         "data": data.fingerprint,
+        "camera": data.dataset.camera.to_dict(),
         "view": view,
         "learn_pipeline": learn_pipeline,
         "train": list(split.train),
@@ -127,22 +138,43 @@ def train_or_load(
     key = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
     folder = models / f"{view.replace(',', '-')}-{key}"
     if folder.is_dir():
-        task.load_state_dict(load_file(folder / _WEIGHTS))
-        task.history = json.loads((folder / _TRAINING).read_text(encoding="utf-8"))["history"]
-        on_epoch(config.epochs)
+        _take(task, folder)
+        progress(config.epochs, ", kept from before")
     else:
-        _fit(task, data, split, seed, on_epoch)
+        _fit(task, data, split, seed, progress)
         _keep(task, options, folder)
     return task.cpu().eval()
 
 
-class _KeepBest(Callback):
-    """Keep the weights of the epoch with the lowest validation loss."""
+def training_seed(seed: int, split: int) -> int:
+    """Return the seed of one split's training: no two pairs of numbers share it."""
+    return int(np.random.SeedSequence((seed, split)).generate_state(1)[0])
 
-    def __init__(self, on_epoch: Callable[[int], None]) -> None:
+
+def choose_device(accelerator: Accelerator) -> torch.device:
+    """Return where to compute.
+
+    Raises:
+        InputError: A GPU is asked for and there is none.
+    """
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise InputError("--accelerator gpu: PyTorch sees no GPU here; use auto or cpu")
+    return torch.device("cpu" if accelerator == "cpu" or not torch.cuda.is_available() else "cuda")
+
+
+class _KeepBest(Callback):
+    """Keep the weights of the epoch with the lowest validation loss, and tell of progress."""
+
+    def __init__(self, progress: PartProgress) -> None:
         self.best: dict[str, Tensor] = {}
         self._lowest = float("inf")
-        self._on_epoch = on_epoch
+        self._progress = progress
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: object
+    ) -> None:
+        batch = f"{trainer.fit_loop.batch_idx + 1}/{trainer.num_training_batches}"
+        self._progress(trainer.current_epoch, f", batch {batch} of the epoch")
 
     def on_validation_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -151,7 +183,7 @@ class _KeepBest(Callback):
         if loss < self._lowest:
             self._lowest = loss
             self.best = {name: value.clone() for name, value in pl_module.state_dict().items()}
-        self._on_epoch(trainer.current_epoch + 1)
+        self._progress(trainer.current_epoch + 1, "")
 
 
 def _fit(
@@ -159,14 +191,14 @@ def _fit(
     data: LoadedData,
     split: Split,
     seed: int,
-    on_epoch: Callable[[int], None],
+    progress: PartProgress,
 ) -> None:
     train, validation = list(split.train), list(split.validation)
     config = task.config
-    task.fit_normalisation(data.raw[train])
+    device = choose_device(config.accelerator)
+    task.to(device).fit_normalisation(data.raw[train])
     task.model.to(memory_format=torch.channels_last)  # convolutions run faster this way
-    keeper = _KeepBest(on_epoch)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    keeper = _KeepBest(progress)
     # A last batch of one sample would break batch normalisation.
     batches = DataLoader(
         TensorDataset(data.raw[train], data.targets[train]),
@@ -175,13 +207,13 @@ def _fit(
         drop_last=True,
         generator=torch.Generator().manual_seed(seed),
     )
-    with warnings.catch_warnings():
+    with quiet("lightning.pytorch"), warnings.catch_warnings():
         # The data is in memory: workers would only copy it.
         warnings.filterwarnings("ignore", message=".*does not have many workers")
         warnings.filterwarnings("ignore", message=".*number of training batches")
         trainer = lightning.Trainer(
             max_epochs=config.epochs,
-            accelerator=config.accelerator,
+            accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=1,
             logger=False,
             callbacks=[keeper],
@@ -205,6 +237,19 @@ def _fit(
             "the training diverged: no epoch had a finite validation loss; use a lower --lr"
         )
     task.load_state_dict(keeper.best)
+
+
+def _take(task: RawTask, folder: Path) -> None:
+    try:
+        task.load_state_dict(load_file(folder / _WEIGHTS))
+        record = json.loads((folder / _TRAINING).read_text(encoding="utf-8"))
+        task.history = record["history"]
+    except Exception as error:  # safetensors, PyTorch and json each have their own
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{folder}: a kept model that cannot be read ({reason}): delete the folder, and it "
+            "is trained anew"
+        ) from error
 
 
 def _keep(task: RawTask, options: dict[str, Any], folder: Path) -> None:
