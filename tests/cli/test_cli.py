@@ -185,7 +185,8 @@ class TestSynthesis:
         assert main([*words, "--train-views", "bi,u,ga", "--test-views", "bi,u,ga", "me,s,ga"]) == 0
         captured = capsys.readouterr()
         assert captured.out.strip() == "out/report.html"
-        assert "[6/6]" in captured.err
+        assert "[6/6] split 2/2: testing on me,s,ga" in captured.err
+        assert "[48/48] reading microscopy" in captured.err
         out = own_folder / "out"
         names = {path.name for path in out.iterdir()}
         assert names == {
@@ -233,18 +234,66 @@ class TestSynthesis:
     def test_bad_input(self, microscopy: Path, capsys: pytest.CaptureFixture[str]) -> None:
         root = ["--root", str(microscopy)]
         for words, message in (
-            (["synthesis"], "Generate the data set with `raw2logit data generate microscopy"),
+            (
+                ["synthesis"],
+                "with `raw2logit data generate microscopy --root data`",
+            ),
             (["train", "--data", "drone-classification"], "raw2logit data generate drone"),
             (["synthesis", *root, "--views", "bi,s"], "unknown view 'bi,s'"),
-            (["synthesis", *root, "--intensity", "0.25"], "raw_scale025: no such folder"),
-            (["synthesis", *root, "--splits", "0"], "--splits must be at least 1"),
+            (
+                ["synthesis", *root, "--intensity", "0.25"],
+                "--intensity 0.25 --count 48 --size 32 --seed 0`",
+            ),
+            (["synthesis", *root, "--splits", "0"], "--splits"),
             (["train", *root, "--epochs", "0"], "--epochs must be at least 1"),
+            (["train", *root, "--batch-size", "1"], "--batch-size must be at least 2"),
+            (["train", *root, "--lr", "inf"], "--lr must be above 0 and finite"),
+            (["train", *root, "--pipeline-lr=-1"], "--pipeline-lr must be above 0"),
+            (["train", *root, "--weight-decay=-1"], "--weight-decay must be 0 or more"),
+            (["train", *root, "--seed", "9" * 22], "--seed"),
+            (["train", *root, "--accelerator", "bogus"], "--accelerator"),
             (["train", *root, "--model", "alexnet"], "unknown task model 'alexnet'"),
             (["train", *root, "--view", "all"], "unknown view 'all'"),
         ):
             assert message in fails([*words, "-o", "out"], capsys)
         assert not Path("out").exists()
         assert not Path("runs").exists()
+
+    def test_a_folder_that_cannot_be_made(
+        self, microscopy: Path, own_folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = mosaic_file(own_folder / "a.tif")
+        for words in (
+            ["train", "--root", str(microscopy), "-o", "a.tif"],
+            ["synthesis", "--root", str(microscopy), "-o", "a.tif/below"],
+            ["process", "a.tif", "--camera", "drone", "-o", "a.tif"],
+        ):
+            assert "no folder can be made there" in fails(words, capsys)
+        assert file.stat().st_size > 0
+
+    def test_a_damaged_model(
+        self, microscopy: Path, own_folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        words = ["train", "--root", str(microscopy), *SMALL, "-o", "out"]
+        assert main(words) == 0
+        capsys.readouterr()
+        next((own_folder / "out" / "models").glob("*/weights.safetensors")).write_text("x")
+        assert main(words) == 2
+        assert "delete the folder, and it is trained anew" in capsys.readouterr().err
+
+    def test_a_model_that_did_not_learn_gets_no_verdict(
+        self, microscopy: Path, own_folder: Path
+    ) -> None:
+        words = ["synthesis", "--root", str(microscopy), "--splits", "1", *SMALL, "-o", "out"]
+        assert main([*words, "--lr", "1e-9", "--views", "bi,u,ga", "ma,u,ga"]) == 0
+        assert "a task model did not learn" in (own_folder / "out" / "report.html").read_text()
+
+    def test_training_views_are_always_tested(self, microscopy: Path, own_folder: Path) -> None:
+        words = ["synthesis", "--root", str(microscopy), "--splits", "1", *SMALL, "-o", "out"]
+        assert main([*words, "--train-views", "bi,u,ga", "--test-views", "ma,u,ga"]) == 0
+        results = json.loads((own_folder / "out" / "results.json").read_text())
+        tested = [(cell["train_view"], cell["test_view"]) for cell in results["cells"]]
+        assert tested == [("bi,u,ga", "bi,u,ga"), ("bi,u,ga", "ma,u,ga")]
 
     def test_label_of_an_unknown_class(
         self, own_folder: Path, capsys: pytest.CaptureFixture[str]

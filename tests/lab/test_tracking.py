@@ -20,12 +20,13 @@ def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "run"
     (folder / "models").mkdir(parents=True)
     (folder / "results.csv").write_text("a,b\n")
+    (folder / "secret.txt").write_text("not of this run")
     return folder
 
 
 def test_a_run_is_found_again_with_its_files(run_folder: Path) -> None:
     run_id = track_run(
-        run_folder,
+        [run_folder / "results.csv"],
         experiment="tests",
         params={"views": ["bi,s,ga"], "lr": 0.1},
         metrics={"accuracy": 0.75, "spread": None},
@@ -39,7 +40,7 @@ def test_a_run_is_found_again_with_its_files(run_folder: Path) -> None:
     assert [item.path for item in client.list_artifacts(run_id)] == ["results.csv"]
     assert (run_folder.parent / "runs" / "lab" / "mlflow.db").is_file()
     # A second run goes into the same experiment.
-    second = track_run(run_folder, experiment="tests", params={}, metrics={})
+    second = track_run([run_folder / "results.csv"], experiment="tests", params={}, metrics={})
     assert second is not None
     assert client.get_run(second).info.experiment_id == run.info.experiment_id
 
@@ -48,7 +49,10 @@ def test_a_lab_that_cannot_be_reached_costs_a_warning_only(run_folder: Path) -> 
     (run_folder.parent / "file").touch()
     uri = f"sqlite:///{run_folder.parent}/file/mlflow.db"
     with pytest.warns(UserWarning, match="could not be tracked .* is complete"):
-        assert track_run(run_folder, experiment="t", params={}, metrics={}, uri=uri) is None
+        assert (
+            track_run([run_folder / "results.csv"], experiment="t", params={}, metrics={}, uri=uri)
+            is None
+        )
 
 
 def test_where_runs_are_tracked(monkeypatch: pytest.MonkeyPatch, run_folder: Path) -> None:
@@ -56,3 +60,21 @@ def test_where_runs_are_tracked(monkeypatch: pytest.MonkeyPatch, run_folder: Pat
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
     assert tracking_uri() == "http://127.0.0.1:5000"
     assert tracking_uri("sqlite:///mine.db") == "sqlite:///mine.db"
+
+
+def test_a_sqlite_lab_keeps_its_artifacts_beside_it(run_folder: Path) -> None:
+    uri = f"sqlite:///{run_folder.parent}/mine.db"
+    files = [run_folder / "results.csv"]
+    assert track_run(files, experiment="t", params={}, metrics={}, uri=uri) is not None
+    assert list((run_folder.parent / "artifacts").rglob("results.csv"))
+    assert not (run_folder.parent / "mlruns").exists()
+
+
+def test_a_run_that_cannot_be_tracked_whole_is_marked_failed(run_folder: Path) -> None:
+    with pytest.warns(UserWarning, match="could not be tracked"):
+        assert track_run([run_folder / "gone.csv"], experiment="t", params={}, metrics={}) is None
+    client = mlflow.MlflowClient(tracking_uri())
+    found = client.get_experiment_by_name("t")
+    assert found is not None
+    (run,) = client.search_runs([found.experiment_id])
+    assert run.info.status == "FAILED"

@@ -8,7 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from raw2logit.report import Picture, Report, Section, Table, drift_heatmap, save_png, write_report
+from raw2logit.report.figures import drift_heatmap, save_png
+from raw2logit.report.html import Picture, Report, Section, Table, write_report
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 

@@ -6,11 +6,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from raw2logit.errors import InputError
 from raw2logit.progress import Progress
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -39,6 +41,21 @@ def show_progress() -> Iterator[Progress]:
             bar.update(row, description=task, completed=done, total=total)
 
         yield report
+
+
+def claim_folder(out: Path) -> Path:
+    """Make the folder of a run before the work starts, so that no work is lost for want of it.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--out {out}: no folder can be made there ({error.strerror}): name another"
+        ) from error
+    return out
 
 
 class _Lines:

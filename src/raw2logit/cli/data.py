@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from raw2logit.cli._console import show_progress
-from raw2logit.cli._options import Intensities, Root
+from raw2logit.cli._options import Intensities, Root, Seed
 
 
 def generate(
@@ -15,7 +15,7 @@ def generate(
     root: Root = None,
     count: int | None = None,
     size: int = 256,
-    seed: int = 0,
+    seed: Seed = 0,
     intensity: Intensities = [1.0],  # noqa: B006 - never changed; shown in the help
     frames: bool = False,
     workers: int | None = None,
@@ -23,7 +23,7 @@ def generate(
     """Generate a data set in the published layout.
 
     Scene in linear light, optics, photon and read noise, mosaic, 16-bit TIFF. The same seed gives
-    the same bytes; a killed call continues; data that is there is never overwritten.
+    the same bytes, so a killed call can be repeated; other data is never overwritten.
 
     Args:
         kind: microscopy (blood smears, nine classes) or drone (cars seen from above).

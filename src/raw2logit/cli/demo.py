@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from raw2logit.cli._console import show_progress
-from raw2logit.cli._options import Out, Root
+from raw2logit.cli._console import claim_folder, show_progress
+from raw2logit.cli._options import Out, Root, Seed, Splits
 from raw2logit.tasks.config import TrainingConfig
 
 _COUNT, _SIZE = 360, 64
@@ -16,8 +16,8 @@ _TRAINING = TrainingConfig(epochs=12, batch_size=16)
 def demo(
     *,
     root: Root = None,
-    seed: int = 0,
-    splits: int = 2,
+    seed: Seed = 0,
+    splits: Splits = 2,
     out: Out = Path("runs/demo"),
     tracking_uri: str | None = None,
 ) -> None:
@@ -38,6 +38,7 @@ def demo(
 
     # A folder of its own: never beside published data, one for each seed.
     folder = (root or default_root()) / "demo" / f"seed-{seed}"
+    claim_folder(out)
     with show_progress() as progress:
         generate_microscopy(folder, count=_COUNT, size=_SIZE, seed=seed, progress=progress)
         report = run_and_report(

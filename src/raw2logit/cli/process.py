@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from raw2logit.cli._console import show_progress
+from raw2logit.cli._console import claim_folder, show_progress
 from raw2logit.cli._options import Files, Out, Views
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def process(
     for file in files:
         if read_raw(file, camera=preset, crop_odd=crop_odd).camera is None:
             raise InputError(f"{file}: has no camera metadata: add --camera microscopy or drone")
+    claim_folder(out)
     with show_progress() as progress, torch.inference_mode():
         for done, (file, name) in enumerate(zip(files, names, strict=True), start=1):
             image = read_raw(file, camera=preset, crop_odd=crop_odd)

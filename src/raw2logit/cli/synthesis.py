@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from raw2logit.cli._console import show_progress
-from raw2logit.cli._options import Data, Out, Root, Views
+from raw2logit.cli._console import claim_folder, show_progress
+from raw2logit.cli._options import Data, Out, Root, Seed, Splits, Views
 from raw2logit.progress import Progress
 from raw2logit.tasks.config import TrainingConfig
 
@@ -26,8 +26,8 @@ def synthesis(
     views: Views = ["bi,s,me", "ma,u,ga", "me,u,me"],  # noqa: B006 - never changed
     train_views: Views | None = None,
     test_views: Views | None = None,
-    splits: int = 2,
-    seed: int = 0,
+    splits: Splits = 2,
+    seed: Seed = 0,
     training: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008
     out: Out = Path("runs/synthesis"),
     models: Path | None = None,
@@ -44,7 +44,8 @@ def synthesis(
         intensity: Exposure to train and test at.
         views: Views to train and test on, separated by spaces; all: the twelve.
         train_views: Views to train on, where they differ from --views.
-        test_views: Views to test on, where they differ from --views.
+        test_views: Views to test on, where they differ from --views; the training views are
+            always among them.
         splits: Train / validation / test splits by group.
         seed: Of splits and trainings.
         training: Options of each training.
@@ -55,12 +56,14 @@ def synthesis(
     from raw2logit.datasets import open_dataset
     from raw2logit.isp import parse_views
 
+    trained = parse_views(train_views or views)
     dataset = open_dataset(data, root, intensity=intensity)
+    claim_folder(out)
     with show_progress() as progress:
         report = run_and_report(
             dataset,
-            parse_views(train_views or views),
-            parse_views(test_views or views),
+            trained,
+            parse_views([*trained, *(test_views or views)]),
             training,
             out,
             intensity=intensity,
@@ -102,7 +105,7 @@ def run_and_report(
         "seed": seed,
         "training": dataclasses.asdict(training),
     }
-    loaded = LoadedData.of(dataset)
+    loaded = LoadedData.of(dataset, progress)
     result = run_synthesis(
         loaded,
         train_views,
@@ -114,10 +117,10 @@ def run_and_report(
         progress=progress,
     )
     progress("writing and tracking the report", 0, 1)
-    report = report_synthesis(result, loaded, config, out)
+    files = report_synthesis(result, loaded, config, out)
     summary = result.summary()
     track_run(
-        out,
+        files,
         experiment="raw2logit synthesis",
         params={key: value for key, value in config.items() if key != "training"}
         | dataclasses.asdict(training),
@@ -129,4 +132,4 @@ def run_and_report(
         uri=tracking_uri,
     )
     progress("writing and tracking the report", 1, 1)
-    return report
+    return files[0]

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from raw2logit.cli._console import show_progress
-from raw2logit.cli._options import Data, Out, Root
+from raw2logit.cli._console import claim_folder, show_progress
+from raw2logit.cli._options import Data, Out, Root, Seed, Splits
 from raw2logit.tasks.config import TrainingConfig
 
 
@@ -20,8 +20,8 @@ def train(
     intensity: float = 1.0,
     view: str = "bi,s,ga",
     pipeline: Literal["static", "parametrized"] = "static",
-    splits: int = 1,
-    seed: int = 0,
+    splits: Splits = 1,
+    seed: Seed = 0,
     training: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008
     out: Out = Path("runs/train"),
     tracking_uri: str | None = None,
@@ -61,8 +61,9 @@ def train(
         "seed": seed,
         "training": dataclasses.asdict(training),
     }
-    loaded = LoadedData.of(dataset)
+    claim_folder(out)
     with show_progress() as progress:
+        loaded = LoadedData.of(dataset, progress)
         result = run_training(
             loaded,
             view,
@@ -74,9 +75,9 @@ def train(
             progress=progress,
         )
         progress("writing and tracking the report", 0, 1)
-        report = report_training(result, loaded, config, out)
+        files = report_training(result, loaded, config, out)
         track_run(
-            out,
+            files,
             experiment="raw2logit train",
             params={key: value for key, value in config.items() if key != "training"}
             | dataclasses.asdict(training),
@@ -84,4 +85,4 @@ def train(
             uri=tracking_uri,
         )
         progress("writing and tracking the report", 1, 1)
-    print(report)
+    print(files[0])

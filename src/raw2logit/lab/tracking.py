@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raw2logit.quiet import quiet
+
+if TYPE_CHECKING:
+    import mlflow
 
 DEFAULT_LAB = Path("runs") / "lab"
+_SQLITE = "sqlite:///"
 
 
 def tracking_uri(given: str | None = None) -> str:
@@ -20,11 +26,11 @@ def tracking_uri(given: str | None = None) -> str:
         return chosen
     DEFAULT_LAB.mkdir(parents=True, exist_ok=True)
     # Absolute: MLflow keeps stores open by address, whatever the working folder becomes.
-    return f"sqlite:///{(DEFAULT_LAB / 'mlflow.db').resolve().as_posix()}"
+    return f"{_SQLITE}{(DEFAULT_LAB / 'mlflow.db').resolve().as_posix()}"
 
 
 def track_run(
-    folder: Path,
+    files: Sequence[Path],
     *,
     experiment: str,
     params: Mapping[str, object],
@@ -37,7 +43,7 @@ def track_run(
     run.
 
     Args:
-        folder: The run's folder; its files (not its trained models) become artifacts.
+        files: What the run wrote into its folder; they become artifacts.
         experiment: Name of the experiment, made if it is not there.
         params: Resolved configuration.
         metrics: Final figures; None is left out.
@@ -48,37 +54,42 @@ def track_run(
     """
     import mlflow
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    address = tracking_uri(uri)
+    folder = files[0].parent
+    address = uri or "the default lab"
     try:
-        client = mlflow.MlflowClient(address)
-        found = client.get_experiment_by_name(experiment)
-        if found is None:
-            # A SQLite lab keeps its artifacts beside it; a server knows its own place.
-            local = (DEFAULT_LAB / "artifacts").resolve().as_uri() if uri_is_default(uri) else None
-            experiment_id = client.create_experiment(experiment, artifact_location=local)
-        else:
-            experiment_id = found.experiment_id
-        run = client.create_run(experiment_id, run_name=folder.name)
-        for key, value in params.items():
-            client.log_param(run.info.run_id, key, value)
-        for key, number in metrics.items():
-            if number is not None:
-                client.log_metric(run.info.run_id, key, number)
-        for path in sorted(folder.iterdir()):
-            if path.is_file():
-                client.log_artifact(run.info.run_id, str(path))
-        client.set_terminated(run.info.run_id)
+        with quiet("alembic", "mlflow"):
+            address = tracking_uri(uri)
+            client = mlflow.MlflowClient(address)
+            run_id = client.create_run(
+                _experiment_id(client, experiment, address), run_name=folder.name
+            ).info.run_id
+            try:
+                for key, value in params.items():
+                    client.log_param(run_id, key, value)
+                for key, number in metrics.items():
+                    if number is not None:
+                        client.log_metric(run_id, key, number)
+                for file in files:
+                    client.log_artifact(run_id, str(file))
+            except BaseException:
+                client.set_terminated(run_id, "FAILED")
+                raise
+            client.set_terminated(run_id)
     except Exception as error:
         warnings.warn(
             f"{address}: the run could not be tracked ({error}); its folder {folder} is complete",
             stacklevel=2,
         )
         return None
-    return str(run.info.run_id)
+    return str(run_id)
 
 
-def uri_is_default(given: str | None) -> bool:
-    """Tell whether `tracking_uri` falls back to the SQLite file."""
-    return not (given or os.environ.get("MLFLOW_TRACKING_URI"))
+def _experiment_id(client: mlflow.MlflowClient, name: str, address: str) -> str:
+    if found := client.get_experiment_by_name(name):
+        return str(found.experiment_id)
+    location = None
+    if address.startswith(_SQLITE):
+        # A SQLite lab keeps its artifacts beside it; a server knows its own place.
+        database = Path(address.removeprefix(_SQLITE)).resolve()
+        location = (database.parent / "artifacts").as_uri()
+    return str(client.create_experiment(name, artifact_location=location))

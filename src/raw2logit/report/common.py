@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from raw2logit.datasets import Split
-from raw2logit.datasets.synthetic.generate import is_generated
+from raw2logit.datasets.base import is_generated
 from raw2logit.isp import Pipeline
 from raw2logit.report.figures import learning_curves, view_gallery
 from raw2logit.report.html import Table
@@ -129,18 +129,27 @@ def not_controlled(splits: Sequence[Split], data: LoadedData) -> list[str]:
         "One split gives no spread: repeat with --splits 5 before you trust a difference."
         if len(splits) == 1
         else f"The spread is the standard deviation over {len(splits)} splits; it mixes the choice "
-        "of images with the seed of the training. Few splits give a rough spread.",
+        "of images with the seed of the training. The splits share training images, so it is "
+        "likely too small.",
         f"The smallest test part has {smallest} images."
         + (
             f" One image is {100 / smallest:.1f} points of accuracy."
             if data.dataset.task == "classification"
             else ""
         ),
+        "No zone of a slide and no drone frame is in two parts, but zones of one slide, and frames "
+        "of one flight, are: other slides, patients and flights may be harder.",
         "Hyperparameters were the same for every view and were not tuned for any.",
         f"Images are {' x '.join(map(str, data.raw.shape[-2:]))} pixels. An ISP acts on the scale "
         "of a pixel, so the same drift weighs more on small images than on large ones.",
         "All images come from one camera model; other optics and sensors were not tried.",
     ]
+    if missing := _missing_classes(splits, data):
+        sentences.insert(
+            1,
+            f"Too rare to be in every part of every split: {', '.join(missing)}. Accuracy hardly "
+            "counts rare classes; balanced accuracy does.",
+        )
     if is_generated(data.dataset):
         sentences.insert(
             0,
@@ -148,3 +157,18 @@ def not_controlled(splits: Sequence[Split], data: LoadedData) -> list[str]:
             "the method works; they do not show how a model does on real images.",
         )
     return sentences
+
+
+def _missing_classes(splits: Sequence[Split], data: LoadedData) -> list[str]:
+    """Name the classes that some part of some split has no image of."""
+    labels = data.dataset.labels
+    parts = [
+        {labels[index] for index in part}
+        for split in splits
+        for part in (split.train, split.validation, split.test)
+    ]
+    return [
+        name
+        for label, name in enumerate(data.dataset.classes)
+        if not all(label in part for part in parts)
+    ]

@@ -28,7 +28,9 @@ def write_run(
     summary: Mapping[str, Any],
     measurements: Sequence[Measurement],
     splits: Sequence[Split],
-) -> None:
+    *,
+    fingerprint: str,
+) -> list[Path]:
     """Write ``config.yaml``, ``results.csv`` and ``results.json``, each complete or not at all.
 
     Args:
@@ -37,20 +39,26 @@ def write_run(
         summary: Final figures: plain values.
         measurements: Rows of ``results.csv``.
         splits: Sample indices of every part, kept in ``results.json``.
+        fingerprint: Of the data, kept in ``results.json``.
+
+    Returns:
+        The three files.
     """
-    write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+    config_file = write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
     buffer = io.StringIO()
     names = [field.name for field in dataclasses.fields(Measurement)]
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(dataclasses.asdict(row) for row in measurements)
-    write_text(folder / "results.csv", buffer.getvalue())
+    table = write_text(folder / "results.csv", buffer.getvalue())
     results = {
         **summary,
+        "data_fingerprint": fingerprint,
         "versions": versions(),
         "splits": [dataclasses.asdict(split) for split in splits],
     }
-    write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    figures = write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    return [config_file, table, figures]
 
 
 def versions() -> dict[str, str]:

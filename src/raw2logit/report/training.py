@@ -22,7 +22,7 @@ _N_SAMPLES = 4
 
 def report_training(
     result: TrainingResult, data: LoadedData, config: Mapping[str, Any], folder: Path
-) -> Path:
+) -> list[Path]:
     """Write everything that a training leaves behind beside its models.
 
     Args:
@@ -33,7 +33,7 @@ def report_training(
             ``report.html``.
 
     Returns:
-        The path of ``report.html``.
+        The files that were written, ``report.html`` first.
     """
     metrics = result.metrics()
     primary = result.tasks[0].primary_metric
@@ -42,7 +42,9 @@ def report_training(
     summary: dict[str, Any] = {"metric": primary, "metrics": metrics}
     if learned:
         summary["pipeline"] = [_natural_parameters(task.pipeline) for task in result.tasks]
-    write_run(folder, config, summary, result.measurements, result.splits)
+    files = write_run(
+        folder, config, summary, result.measurements, result.splits, fingerprint=data.fingerprint
+    )
     curves = common.curves({result.view: [task.history for task in result.tasks]}, primary)
     pipelines: dict[str, Pipeline] = {result.view: default}
     if learned:
@@ -50,7 +52,7 @@ def report_training(
     samples = common.pick_samples(data, result.splits[0].test, _N_SAMPLES)
     gallery = common.gallery(data, pipelines, samples)
     for name, picture in (("curves", curves), ("views", gallery)):
-        save_png(picture, folder / f"{name}.png")
+        files.append(save_png(picture, folder / f"{name}.png"))
     name = METRIC_NAMES[primary]
     mean, std = metrics[primary]["mean"], metrics[primary]["std"]
     baseline = sum(result.baselines) / len(result.baselines)
@@ -95,7 +97,7 @@ def report_training(
         not_controlled=common.not_controlled(result.splits, data),
         provenance=provenance(config, data.fingerprint),
     )
-    return write_report(report, folder / "report.html")
+    return [write_report(report, folder / "report.html"), *files]
 
 
 def _natural_parameters(pipeline: Pipeline) -> dict[str, list[float]]:
