@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from raw2logit.cli._console import show_progress
@@ -42,26 +43,19 @@ def generate(
     folder = root or default_root()
     if frames and kind == "microscopy":
         raise InputError("--frames: microscopy has no full frames; leave the option out")
+    make, published_count = (
+        (generate_microscopy, 940)
+        if kind == "microscopy"
+        else (partial(generate_drone, frames=frames), 548)
+    )
     with show_progress() as progress:
-        if kind == "microscopy":
-            made = generate_microscopy(
-                folder,
-                count=940 if count is None else count,
-                size=size,
-                seed=seed,
-                intensities=intensity,
-                workers=workers,
-                progress=progress,
-            )
-        else:
-            made = generate_drone(
-                folder,
-                count=548 if count is None else count,
-                size=size,
-                seed=seed,
-                intensities=intensity,
-                frames=frames,
-                workers=workers,
-                progress=progress,
-            )
+        made = make(
+            folder,
+            count=published_count if count is None else count,
+            size=size,
+            seed=seed,
+            intensities=intensity,
+            workers=workers,
+            progress=progress,
+        )
     print(made)
