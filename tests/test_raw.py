@@ -749,7 +749,7 @@ def stand_in(**changes: object) -> SimpleNamespace:
         "white_level": 1023,
         "black_level_per_channel": [10, 20, 30, 40],
         "camera_whitebalance": [0.0, 0.0, 0.0, 0.0],
-        "daylight_whitebalance": [2.0, 1.0, 1.5, 0.0],
+        "daylight_whitebalance": [4.0, 2.0, 3.0, 0.0],
         "rgb_xyz_matrix": np.zeros((4, 3)),
         "color_matrix": np.eye(3, 4),
     }

@@ -235,8 +235,10 @@ def test_940_cells_have_exactly_the_published_classes(seed: int) -> None:
 def test_any_count_keeps_the_published_shares(count: int, seed: int) -> None:
     counts = Counter(cell.code for cell in generate._plan_cells(count, seed))
     assert counts.total() == count
-    for code, share in CLASS_COUNTS.items():
-        assert abs(counts[code] - count * share / 940) < 1
+    excess = [counts[code] - count * share / 940 for code, share in CLASS_COUNTS.items()]
+    assert max(map(abs, excess)) < 1
+    # The largest remainders are rounded up: no exchange of one image would be nearer.
+    assert max(excess) - min(excess) <= 1 + 1e-9
 
 
 def test_zones_hold_mixed_classes() -> None:

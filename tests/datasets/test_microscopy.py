@@ -212,6 +212,13 @@ def test_the_fingerprint_follows_content_and_labels(tmp_path: Path) -> None:
     assert RawMicroscopy(tmp_path / "a").fingerprint() == first
 
     image = RawMicroscopy(tmp_path / "a").files[0]
+    renamed = image.rename(image.with_stem(stem(9)))
+    label_file.write_text(labels.replace(stem(0), stem(9)))
+    assert RawMicroscopy(tmp_path / "a").fingerprint() != first
+    renamed.rename(image)
+    label_file.write_text(labels)
+    assert RawMicroscopy(tmp_path / "a").fingerprint() == first
+
     content = bytearray(image.read_bytes())
     content[-1] ^= 1
     image.write_bytes(content)
