@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def mirror_pad(image: Tensor, pad_px: int) -> Tensor:
+def mirror_pad(image: Tensor, pad_px: int | tuple[int, int]) -> Tensor:
     """Pad the last two axes by mirroring, edge pixel not repeated.
 
     The mirror keeps the parity of a colour filter array, so that padding a mosaic once is the
@@ -15,15 +15,18 @@ def mirror_pad(image: Tensor, pad_px: int) -> Tensor:
 
     Args:
         image: ``(C, H, W)`` or ``(B, C, H, W)`` with H and W at least 2.
-        pad_px: Pixels added on each side; may exceed the image, which is then mirrored again.
+        pad_px: Pixels added on each side, one number or (rows, columns); may exceed the image,
+            which is then mirrored again.
 
     Returns:
-        ``(..., H + 2 pad_px, W + 2 pad_px)``.
+        ``(..., H + 2 rows, W + 2 columns)``.
     """
-    if pad_px < min(image.shape[-2:]):
-        return F.pad(image, (pad_px, pad_px, pad_px, pad_px), mode="reflect")
-    rows = _mirror_index(image.shape[-2], pad_px, image.device)
-    columns = _mirror_index(image.shape[-1], pad_px, image.device)
+    down, right = (pad_px, pad_px) if isinstance(pad_px, int) else pad_px
+    height, width = image.shape[-2:]
+    if down < height and right < width:
+        return F.pad(image, (right, right, down, down), mode="reflect")
+    rows = _mirror_index(height, down, image.device)
+    columns = _mirror_index(width, right, image.device)
     return image[..., rows[:, None], columns]
 
 

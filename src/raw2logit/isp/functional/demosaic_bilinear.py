@@ -1,19 +1,12 @@
-"""Bilinear demosaicing, and the form that every linear demosaicing shares.
-
-A linear demosaicing of a Bayer mosaic gives each of the four sites of a 2x2 cell its own three
-small filters. All twelve together are one convolution of stride 2 with twelve output channels,
-followed by a pixel shuffle; its weights are composed from the method's own kernels, so that
-gradients reach those.
-"""
+"""Bilinear demosaicing."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from raw2logit.cfa import CFA, colour_sites
-from raw2logit.isp.functional.borders import mirror_pad
+from raw2logit.isp.functional.convolution import phase_convolution, site_windows
 
 
 def demosaic_bilinear(mosaic: Tensor, kernels: Tensor, cfa: CFA) -> Tensor:
@@ -29,7 +22,7 @@ def demosaic_bilinear(mosaic: Tensor, kernels: Tensor, cfa: CFA) -> Tensor:
     Returns:
         ``(B, 3, H, W)``, linear.
     """
-    return phase_convolution(mosaic, _masked_weights(kernels, cfa))
+    return phase_convolution(mosaic, bilinear_weights(kernels, cfa))
 
 
 def bilinear_kernels(dtype: torch.dtype | None = None) -> Tensor:
@@ -39,47 +32,16 @@ def bilinear_kernels(dtype: torch.dtype | None = None) -> Tensor:
     return torch.stack([sparse, green, sparse])
 
 
-def phase_convolution(mosaic: Tensor, weights: Tensor) -> Tensor:
-    """Filter a mosaic with one filter a colour and CFA site.
+def bilinear_weights(kernels: Tensor, cfa: CFA) -> Tensor:
+    """Return the filter of each colour at each site, for `phase_convolution`.
 
     Args:
-        mosaic: ``(B, H, W)`` with even H and W.
-        weights: ``(3, 4, k, k)`` with odd k: the filter, centred on the output pixel, that makes
-            a colour at a site (sites in row order).
+        kernels: ``(3, k, k)`` with odd k, for red, green and blue.
+        cfa: Colour filter array of the mosaic.
 
     Returns:
-        ``(B, 3, H, W)``.
+        ``(3, 4, k, k)``: of a colour's kernel, the taps that fall on that colour.
     """
-    size = weights.shape[-1]
-    # A window of k + 1 pixels from the cell's first site holds all four filters, each shifted.
-    placed = torch.stack(
-        [F.pad(weights[:, site], _shift(site)) for site in range(4)], dim=1
-    ).reshape(12, 1, size + 1, size + 1)
-    phases = F.conv2d(mirror_pad(mosaic[:, None], size // 2), placed, stride=2)
-    return F.pixel_shuffle(phases, 2)
-
-
-def _shift(site: int) -> tuple[int, int, int, int]:
-    row, column = divmod(site, 2)
-    return (column, 1 - column, row, 1 - row)
-
-
-def _masked_weights(kernels: Tensor, cfa: CFA) -> Tensor:
-    """Keep of each colour's kernel the taps that fall on that colour: ``(3, 4, k, k)``."""
     sites = colour_sites(cfa)
-    size = kernels.shape[-1]
-    offsets = range(-(size // 2), size // 2 + 1)
-    mask = [
-        [
-            [
-                [
-                    sites[(site // 2 + down) % 2 * 2 + (site + right) % 2] == channel
-                    for right in offsets
-                ]
-                for down in offsets
-            ]
-            for site in range(4)
-        ]
-        for channel in range(3)
-    ]
-    return kernels[:, None] * torch.tensor(mask, dtype=kernels.dtype, device=kernels.device)
+    sampled = kernels.new_tensor([[float(site == colour) for site in sites] for colour in range(3)])
+    return kernels[:, None] * site_windows(sampled, kernels.shape[-1])

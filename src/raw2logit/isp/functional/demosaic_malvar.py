@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from raw2logit.cfa import CFA, colour_sites
-from raw2logit.isp.functional.demosaic_bilinear import phase_convolution
+from raw2logit.isp.functional.convolution import phase_convolution
 
 # Rows of the kernel tensor: which missing colour is estimated where (the paper's figure 2).
 _GREEN_AT_RED_OR_BLUE, _SAME_ROW, _SAME_COLUMN, _DIAGONAL, _OWN_SAMPLE = range(5)
@@ -27,11 +27,24 @@ def demosaic_malvar(mosaic: Tensor, kernels: Tensor, cfa: CFA) -> Tensor:
     Returns:
         ``(B, 3, H, W)``, linear; samples keep their value at their own site.
     """
+    return phase_convolution(mosaic, malvar_weights(kernels, cfa))
+
+
+def malvar_weights(kernels: Tensor, cfa: CFA) -> Tensor:
+    """Return the filter of each colour at each site, for `phase_convolution`.
+
+    Args:
+        kernels: ``(4, 5, 5)``; see `malvar_kernels`.
+        cfa: Colour filter array of the mosaic.
+
+    Returns:
+        ``(3, 4, 5, 5)``.
+    """
     own = torch.zeros_like(kernels[:1])
     own[0, 2, 2] = 1.0
     bank = torch.cat([kernels, own])
     rules = [[_rule(channel, site, cfa) for site in range(4)] for channel in range(3)]
-    return phase_convolution(mosaic, bank[torch.tensor(rules, device=kernels.device)])
+    return bank[torch.tensor(rules, device=kernels.device)]
 
 
 def malvar_kernels(dtype: torch.dtype | None = None) -> Tensor:

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional as F
 
-from raw2logit.isp.functional.borders import mirror_pad
 from raw2logit.isp.functional.gaussian import gaussian_blur
 
 SHARPEN_KERNEL = ((0.0, -1.0, 0.0), (-1.0, 5.0, -1.0), (0.0, -1.0, 0.0))
 """Identity minus the 4-neighbour Laplacian."""
-
-
-def convolve_kernel(plane: Tensor, kernel: Tensor) -> Tensor:
-    """Correlate a plane with a square kernel.
-
-    Args:
-        plane: ``(B, 1, H, W)``.
-        kernel: ``(k, k)`` with odd k.
-
-    Returns:
-        ``(B, 1, H, W)``.
-    """
-    return F.conv2d(mirror_pad(plane, kernel.shape[-1] // 2), kernel[None, None])
 
 
 def unsharp_mask(plane: Tensor, sigma_px: Tensor, amount: Tensor, radius_px: int) -> Tensor:
