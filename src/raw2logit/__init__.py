@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from raw2logit.datasets import RawDrone, RawMicroscopy
     from raw2logit.dng import write_dng
     from raw2logit.errors import InputError, MissingDataError
-    from raw2logit.isp import VIEWS, Pipeline, parametrized_pipeline, static_pipeline
+    from raw2logit.isp import (
+        VIEWS,
+        Pipeline,
+        Step,
+        load_pipeline,
+        parametrized_pipeline,
+        register_step,
+        save_pipeline,
+        static_pipeline,
+    )
     from raw2logit.raw import RawImage, read_raw
 
 __version__ = "0.1.0"
@@ -27,7 +36,11 @@ _HOME = {
     "MissingDataError": "errors",
     "VIEWS": "isp",
     "Pipeline": "isp",
+    "Step": "isp",
+    "load_pipeline": "isp",
     "parametrized_pipeline": "isp",
+    "register_step": "isp",
+    "save_pipeline": "isp",
     "static_pipeline": "isp",
     "RawImage": "raw",
     "read_raw": "raw",
@@ -43,9 +56,13 @@ __all__ = [
     "RawDrone",
     "RawImage",
     "RawMicroscopy",
+    "Step",
+    "load_pipeline",
     "parametrized_pipeline",
     "read_raw",
     "register_camera",
+    "register_step",
+    "save_pipeline",
     "static_pipeline",
     "write_dng",
 ]

@@ -66,7 +66,7 @@ class TestCapture:
         raw = mid_grey_raw(DRONE, 8, 8).float()
         with isp.capture():
             captured = isp(raw)
-        assert torch.equal(captured, isp(raw))
+        assert_near(captured, isp(raw))
 
     @pytest.mark.parametrize("view", ["bi,s,ga", "ma,u,ga", "me,s,me"])
     def test_keeps_gradients(self, view: str) -> None:
@@ -161,6 +161,75 @@ class TestOrder:
             static_pipeline(DRONE, order=order)
         with pytest.raises(ValueError, match=message):
             static_pipeline(DRONE).reordered(order)
+
+
+class TestEditing:
+    def test_inserted(self) -> None:
+        isp = static_pipeline(DRONE)
+        second = steps.MedianDenoise()
+        longer = isp.inserted("median", second, before="gamma")
+        assert list(longer.steps) == [*FAMILIES[:-1], "median", "gamma"]
+        assert longer.steps["median"] is second
+        assert longer.steps["gamma"] is isp.steps["gamma"]
+        assert list(isp.steps) == list(FAMILIES)
+        raw = mid_grey_raw(DRONE, 6, 8).float()
+        with isp.capture() as stages:
+            isp(raw)
+        assert_near(longer(raw), isp.steps["gamma"](second(stages["denoise"])))
+
+    def test_removed(self) -> None:
+        isp = static_pipeline(DRONE)
+        raw = mid_grey_raw(DRONE, 6, 8).float()
+        with isp.capture() as stages:
+            isp(raw)
+        shorter = isp.removed("gamma")
+        assert list(shorter.steps) == list(FAMILIES[:-1])
+        assert_near(shorter(raw), stages["denoise"])
+
+    def test_replaced(self) -> None:
+        isp = static_pipeline(DRONE)
+        other = isp.replaced("demosaic", steps.MenonDemosaic("RGGB"))
+        assert list(other.steps) == list(FAMILIES)
+        assert (isp.view, other.view) == ("bi,s,ga", None)
+        raw = mid_grey_raw(DRONE, 6, 8).float()
+        assert_near(other(raw), static_pipeline(DRONE, "me,s,ga")(raw))
+
+    def test_errors(self) -> None:
+        isp = static_pipeline(DRONE)
+        step = steps.MedianDenoise()
+        with pytest.raises(InputError, match="step 'gamma' is there already: replace it"):
+            isp.inserted("gamma", step, before="denoise")
+        for edit in (
+            lambda: isp.inserted("median", step, before="tone"),
+            lambda: isp.removed("tone"),
+            lambda: isp.replaced("tone", step),
+        ):
+            with pytest.raises(InputError, match="no step 'tone': the pipeline has black_level, "):
+                edit()
+        with pytest.raises(InputError, match=r"needs one|put it"):
+            isp.removed("demosaic")
+        with pytest.raises(InputError, match="works on an image"):
+            isp.inserted("median", step, before="demosaic")
+
+
+class TestBaselines:
+    def test_none_only_interpolates(self) -> None:
+        raw = torch.rand(2, 6, 8)
+        isp = static_pipeline(DRONE, "none")
+        assert list(isp.steps) == ["demosaic"]
+        assert torch.equal(isp(raw), steps.BilinearDemosaic("RGGB")(raw))
+
+    def test_neural_learns(self) -> None:
+        isp = parametrized_pipeline(DRONE, "neural")
+        raw = torch.rand(2, 34, 36)
+        view = isp(raw)
+        assert view.shape == (2, 3, 34, 36)
+        view.sum().backward()
+        assert list(isp.parameters_by_family()) == ["neural"]
+        assert all(p.grad is not None for p in isp.parameters() if p.requires_grad)
+
+    def test_parse(self) -> None:
+        assert parse_views(["none", "neural", "bi,s,wa"]) == ("none", "neural", "bi,s,wa")
 
 
 class TestParameters:

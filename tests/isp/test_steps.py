@@ -1,231 +1,154 @@
-"""The contract of a step, run over every step that there is."""
+"""The contract of a step, run over the whole registry, and what is particular to each step."""
 
-import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
-from torch import Tensor
-from torch.func import functional_call
 
 from raw2logit import InputError
 from raw2logit.camera import Camera
 from raw2logit.cfa import CFA_NAMES
-from raw2logit.isp import FAMILIES, Step, steps
+from raw2logit.isp import FAMILIES, STEP_CHECKS, Step, step_classes, steps
+from raw2logit.isp.contract import Build
 from tests.isp.data import OTHER_CAMERA
-from tests.tolerance import DEVICES, DTYPES, assert_near
+from tests.tolerance import DEVICES, assert_near
 
 DELTA = ((0.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0))
 NEUTRAL = Camera(name="neutral")
 
-
-@dataclass(frozen=True)
-class Case:
-    """How to build a step, what goes in, and, where there is one, its identity setting."""
-
-    build: Callable[[Camera, torch.dtype | None], Step]
-    takes_mosaic: bool
-    gives_mosaic: bool
-    parameters: tuple[int, ...]
-    identity: Callable[[], Step] | None = None
-
-
-STEPS = {
-    "black_level": Case(steps.BlackLevel, True, True, (4,), lambda: steps.BlackLevel(NEUTRAL)),
-    "bilinear": Case(lambda c, d: steps.BilinearDemosaic(c.cfa, d), True, False, (27,)),
-    "malvar": Case(lambda c, d: steps.MalvarDemosaic(c.cfa, d), True, False, (100,)),
-    "menon": Case(lambda c, d: steps.MenonDemosaic(c.cfa, d), True, False, ()),
-    "white_balance": Case(
-        steps.WhiteBalance, False, False, (3,), lambda: steps.WhiteBalance(NEUTRAL)
-    ),
-    "white_balance_of_mosaic": Case(
-        steps.WhiteBalance, True, True, (3,), lambda: steps.WhiteBalance(NEUTRAL)
-    ),
-    "colour_matrix": Case(
-        steps.ColourMatrix, False, False, (9,), lambda: steps.ColourMatrix(NEUTRAL)
-    ),
-    "sharpen_filter": Case(
-        lambda c, d: steps.SharpenFilter(dtype=d),
-        False,
-        False,
-        (9,),
-        lambda: steps.SharpenFilter(DELTA),
-    ),
-    "unsharp_mask": Case(
-        lambda c, d: steps.UnsharpMask(dtype=d),
-        False,
-        False,
-        (1, 1),
-        lambda: steps.UnsharpMask(amount=0.0),
-    ),
-    "median": Case(lambda c, d: steps.MedianDenoise(), False, False, ()),
-    "gaussian": Case(
-        lambda c, d: steps.GaussianDenoise(dtype=d),
-        False,
-        False,
-        (1,),
-        lambda: steps.GaussianDenoise(1e-3),
-    ),
-    "gamma": Case(lambda c, d: steps.Gamma(dtype=d), False, False, (1,), lambda: steps.Gamma(1.0)),
+PARAMETERS = {
+    steps.BlackLevel: (4,),
+    steps.BilinearDemosaic: (27,),
+    steps.MalvarDemosaic: (100,),
+    steps.MenonDemosaic: (),
+    steps.WhiteBalance: (3,),
+    steps.ColourMatrix: (9,),
+    steps.SharpenFilter: (9,),
+    steps.UnsharpMask: (1, 1),
+    steps.MedianDenoise: (),
+    steps.GaussianDenoise: (1,),
+    steps.KernelDenoise: (25,),
+    steps.FFTLowPass: (1,),
+    steps.TotalVariationDenoise: (1,),
+    steps.BilateralDenoise: (1, 1),
+    steps.NonLocalMeansDenoise: (1,),
+    steps.WaveletDenoise: (1,),
+    steps.Gamma: (1,),
 }
 
-every_step = pytest.mark.parametrize("name", STEPS)
-every_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-every_cfa = pytest.mark.parametrize("cfa", CFA_NAMES)
+IDENTITIES: dict[str, Callable[[torch.dtype], Step]] = {
+    "black_level": lambda dtype: steps.BlackLevel(NEUTRAL, dtype),
+    "white_balance": lambda dtype: steps.WhiteBalance(NEUTRAL, dtype),
+    "colour_matrix": lambda dtype: steps.ColourMatrix(NEUTRAL, dtype),
+    "sharpen_filter": lambda dtype: steps.SharpenFilter(DELTA, dtype),
+    "unsharp_mask": lambda dtype: steps.UnsharpMask(amount=0.0, dtype=dtype),
+    "gaussian": lambda dtype: steps.GaussianDenoise(1e-3, dtype),
+    "kernel": lambda dtype: steps.KernelDenoise(1e-3, dtype),
+    "fft_low_pass": lambda dtype: steps.FFTLowPass(1e6, dtype=dtype),
+    "total_variation": lambda dtype: steps.TotalVariationDenoise(1e-12, dtype=dtype),
+    "bilateral": lambda dtype: steps.BilateralDenoise(1e-3, 1.0, dtype),
+    "non_local_means": lambda dtype: steps.NonLocalMeansDenoise(1e-6, dtype=dtype),
+    "wavelet": lambda dtype: steps.WaveletDenoise(1e-12, dtype=dtype),
+    "gamma": lambda dtype: steps.Gamma(1.0, dtype),
+}
 
 
-def build(name: str, dtype: torch.dtype | None = None, camera: Camera = OTHER_CAMERA) -> Step:
-    return STEPS[name].build(camera, dtype)
+STEPS_AND_CFAS = [
+    pytest.param(step, cfa, id=f"{step.__name__}-{cfa}")
+    for step in step_classes()
+    for cfa in (CFA_NAMES[:1] if step.takes == "nothing" else CFA_NAMES)
+]
 
 
-def inputs(
-    name: str, dtype: torch.dtype, batch: int = 2, height: int = 6, width: int = 8
-) -> Tensor:
-    shape = (height, width) if STEPS[name].takes_mosaic else (3, height, width)
-    generator = torch.Generator().manual_seed(5)
-    values = torch.rand((batch, *shape), generator=generator, dtype=torch.float64)
-    return (0.1 + 0.8 * values).to(dtype)
+@pytest.mark.parametrize(("step", "cfa"), STEPS_AND_CFAS)
+@pytest.mark.parametrize("check", STEP_CHECKS)
+def test_contract(step: type[Step], check: str, cfa: str) -> None:
+    camera = replace(OTHER_CAMERA, cfa=cfa)  # type: ignore[arg-type]
+    build: Build = partial(step.for_camera, camera)
+    STEP_CHECKS[check](build)
 
 
-def perturb(step: torch.nn.Module) -> None:
-    generator = torch.Generator().manual_seed(7)
-    with torch.no_grad():
-        for parameter in step.parameters():
-            parameter += 0.1 * torch.rand(
-                parameter.shape, generator=generator, dtype=parameter.dtype
-            )
-
-
-@every_dtype
-@every_step
-@pytest.mark.parametrize("shape", [(2, 2), (4, 6), (12, 10)])
 @pytest.mark.parametrize("device", DEVICES)
-def test_shape_dtype_and_device(
-    device: str, shape: tuple[int, int], name: str, dtype: torch.dtype
+@pytest.mark.parametrize("step", step_classes(), ids=lambda step: step.__name__)
+def test_moves_to_a_device(step: type[Step], device: str) -> None:
+    built = step.for_camera(OTHER_CAMERA).eval().to(device)
+    shape = (2, 8, 10) if step.domain == "mosaic" else (2, 3, 8, 10)
+    values = 0.1 + 0.8 * torch.rand(shape)
+    result = built(values.to(device))
+    assert result.device.type == torch.device(device).type
+    assert_near(result, built.cpu()(values))
+
+
+def test_every_step_is_counted() -> None:
+    assert {*PARAMETERS, steps.UnetPlusPlus} == set(step_classes())
+
+
+@pytest.mark.parametrize("step", PARAMETERS, ids=lambda step: step.__name__)
+def test_number_of_parameters(step: type[Step]) -> None:
+    built = step.for_camera(OTHER_CAMERA)
+    assert tuple(parameter.numel() for parameter in built.parameters()) == PARAMETERS[step]
+    assert built.family in FAMILIES
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_identity_setting_is_the_identity(name: str, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(3)
+    shape = (2, 6, 8) if name == "black_level" else (2, 3, 6, 8)
+    values = torch.rand(shape, generator=generator, dtype=dtype)
+    assert_near(IDENTITIES[name](dtype)(values), values)
+
+
+def test_free_kernel_starts_as_the_gaussian() -> None:
+    image = torch.rand(2, 3, 12, 10, generator=torch.Generator().manual_seed(1))
+    assert_near(steps.KernelDenoise()(image), steps.GaussianDenoise()(image))
+
+
+def test_white_balance_of_a_mosaic() -> None:
+    step = steps.WhiteBalance(OTHER_CAMERA, torch.float64)
+    mosaic = torch.rand(2, 6, 8, dtype=torch.float64)
+    result = step(mosaic)
+    red, green, blue = OTHER_CAMERA.white_balance  # the CFA is GBRG
+    assert_near(result[:, 0::2, 0::2], mosaic[:, 0::2, 0::2] * green)
+    assert_near(result[:, 0::2, 1::2], mosaic[:, 0::2, 1::2] * blue)
+    assert_near(result[:, 1::2, 0::2], mosaic[:, 1::2, 0::2] * red)
+    assert_near(result[:, 1::2, 1::2], mosaic[:, 1::2, 1::2] * green)
+
+
+@pytest.mark.parametrize(
+    ("build", "parameter", "natural"),
+    [
+        (steps.UnsharpMask, "log_radius_px", "radius_px"),
+        (steps.GaussianDenoise, "log_sigma_px", "sigma_px"),
+        (steps.FFTLowPass, "log_cutoff", "cutoff"),
+        (steps.TotalVariationDenoise, "log_weight", "weight"),
+        (steps.BilateralDenoise, "log_sigma_px", "sigma_px"),
+        (lambda value: steps.BilateralDenoise(1.0, value), "log_sigma_value", "sigma_value"),
+        (steps.NonLocalMeansDenoise, "log_strength", "strength"),
+        (steps.WaveletDenoise, "log_threshold", "threshold"),
+        (steps.Gamma, "log_gamma", "gamma"),
+    ],
+)
+def test_natural_units_stay_positive_while_they_learn(
+    build: Callable[[float], Step], parameter: str, natural: str
 ) -> None:
-    values = inputs(name, dtype, 3, *shape).to(device)
-    before = values.clone()
-    result = build(name, dtype).to(device)(values)
-    assert result.shape == ((3, *shape) if STEPS[name].gives_mosaic else (3, 3, *shape))
-    assert result.dtype == dtype
-    assert result.device == values.device
-    assert result.isfinite().all()
-    assert torch.equal(values, before)
-
-
-@every_dtype
-@every_cfa
-@every_step
-def test_batch_equals_loop(name: str, cfa: str, dtype: torch.dtype) -> None:
-    step = build(name, dtype, replace(OTHER_CAMERA, cfa=cfa))  # type: ignore[arg-type]
-    values = inputs(name, dtype, batch=3)
-    assert_near(step(values), torch.cat([step(one[None]) for one in values]))
-
-
-@pytest.mark.parametrize("name", STEPS)
-def test_empty_batch(name: str) -> None:
-    values = inputs(name, torch.float32)
-    result = build(name)(values[:0])
-    assert result.shape == (0, *build(name)(values).shape[1:])
-
-
-@every_step
-def test_memory_layout_does_not_matter(name: str) -> None:
-    step, values = build(name, torch.float64), inputs(name, torch.float64)
-    strided = values.mT.contiguous().mT
-    assert not strided.is_contiguous()
-    assert_near(step(strided), step(values))
-
-
-@every_cfa
-@every_step
-def test_gradcheck(name: str, cfa: str) -> None:
-    step = build(name, torch.float64, replace(OTHER_CAMERA, cfa=cfa))  # type: ignore[arg-type]
-    perturb(step)
-    names = [key for key, _ in step.named_parameters()]
-    values = inputs(name, torch.float64, batch=1, height=4, width=6).requires_grad_()
-
-    def call(image: Tensor, *parameters: Tensor) -> Tensor:
-        result = functional_call(step, dict(zip(names, parameters, strict=True)), (image,))
-        assert isinstance(result, Tensor)
-        return result
-
-    assert torch.autograd.gradcheck(call, (values, *step.parameters()))
-
-
-@every_step
-def test_number_of_parameters(name: str) -> None:
-    step = build(name)
-    assert tuple(parameter.numel() for parameter in step.parameters()) == STEPS[name].parameters
-    assert all(parameter.requires_grad for parameter in step.parameters())
-    assert step.family in FAMILIES
-
-
-@every_step
-def test_parameters_take_the_dtype(name: str) -> None:
-    for dtype in (None, *DTYPES):
-        found = {tensor.dtype for tensor in build(name, dtype).state_dict().values()}
-        assert found <= {dtype or torch.get_default_dtype()}
-
-
-@every_step
-def test_state_dict_round_trip_and_deepcopy(name: str) -> None:
-    changed, values = build(name, torch.float64), inputs(name, torch.float64)
-    perturb(changed)
-    restored = build(name, torch.float64)
-    restored.load_state_dict(changed.state_dict())
-    assert torch.equal(restored(values), changed(values))
-    copied = copy.deepcopy(changed)
-    assert torch.equal(copied(values), changed(values))
-    assert {id(tensor) for tensor in copied.parameters()}.isdisjoint(
-        id(tensor) for tensor in changed.parameters()
-    )
-
-
-@pytest.mark.parametrize("name", [name for name, case in STEPS.items() if case.identity])
-def test_identity_setting_is_the_identity(name: str) -> None:
-    identity = STEPS[name].identity
-    assert identity is not None
-    values = inputs(name, torch.float32)
-    assert torch.equal(identity()(values), values)
-
-
-@every_step
-def test_repr_names_the_step(name: str) -> None:
-    text = repr(build(name))
-    assert type(build(name)).__name__ in text
-    if name in ("bilinear", "malvar", "menon"):
-        assert OTHER_CAMERA.cfa in text
-
-
-def test_natural_units_stay_positive_while_they_learn() -> None:
-    sharpen, denoise, gamma = steps.UnsharpMask(1.5), steps.GaussianDenoise(0.7), steps.Gamma(2.2)
-    assert sharpen.radius_px.item() == pytest.approx(1.5)
-    assert sharpen.amount.item() == 1.0
-    assert sharpen.support_px == 6
-    assert denoise.sigma_px.item() == pytest.approx(0.7)
-    assert denoise.support_px == 3
-    assert gamma.gamma.item() == pytest.approx(2.2)
+    step = build(0.7)
+    assert getattr(step, natural).item() == pytest.approx(0.7)
     with torch.no_grad():
-        for parameter in (sharpen.log_radius_px, denoise.log_sigma_px, gamma.log_gamma):
-            parameter -= 20.0
-    assert math.exp(-20) < sharpen.radius_px < 1e-8
-    assert 0 < denoise.sigma_px < 1e-8
-    assert 0 < gamma.gamma < 1e-8
+        getattr(step, parameter).sub_(20.0)
+    assert 0.5 * math.exp(-20) < getattr(step, natural) < 1e-8
+    for value in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match=f"must be positive, got {value}"):
+            build(value)
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
-def test_what_must_be_positive_is_refused(value: float) -> None:
-    with pytest.raises(
-        ValueError, match=f"radius_px of the unsharp mask must be positive.*{value}"
-    ):
-        steps.UnsharpMask(value)
-    with pytest.raises(ValueError, match=f"sigma_px of the gaussian must be positive.*{value}"):
-        steps.GaussianDenoise(value)
-    with pytest.raises(InputError, match=f"gamma must be positive.*{value}"):
-        steps.Gamma(value)
+def test_supports_follow_the_sigma_they_were_made_with() -> None:
+    assert steps.UnsharpMask(1.5).support_px == 6
+    assert steps.GaussianDenoise(0.7).support_px == 3
+    assert steps.BilateralDenoise(2.0).support_px == 5
 
 
 def test_white_level_is_a_buffer_that_saves_and_moves() -> None:
@@ -234,3 +157,26 @@ def test_white_level_is_a_buffer_that_saves_and_moves() -> None:
     assert set(steps.BlackLevel(NEUTRAL).state_dict()) == {"black_level"}
     assert step.double().white_level is not None
     assert step.white_level.dtype == torch.float64
+
+
+class TestNeural:
+    def test_seed_alone_decides_the_weights(self) -> None:
+        before = torch.random.get_rng_state()
+        first, second = steps.UnetPlusPlus("RGGB"), steps.UnetPlusPlus("RGGB")
+        other = steps.UnetPlusPlus("RGGB", seed=1)
+        assert torch.equal(torch.random.get_rng_state(), before)
+        mosaic = torch.rand(1, 32, 32)
+        assert torch.equal(first.eval()(mosaic), second.eval()(mosaic))
+        assert not torch.equal(first(mosaic), other.eval()(mosaic))
+
+    @pytest.mark.parametrize("shape", [(34, 62), (2, 2)])
+    def test_any_even_size_gives_a_view_of_that_size(self, shape: tuple[int, int]) -> None:
+        view = steps.UnetPlusPlus("GRBG").eval()(torch.rand(1, *shape))
+        assert view.shape == (1, 3, *shape)
+        assert 0 <= view.min() < view.max() <= 1
+
+    def test_sees_the_colours_by_the_cfa(self) -> None:
+        mosaic = torch.rand(1, 32, 32)
+        assert not torch.equal(
+            steps.UnetPlusPlus("RGGB").eval()(mosaic), steps.UnetPlusPlus("BGGR").eval()(mosaic)
+        )

@@ -6,15 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from raw2logit.camera import Camera
 from raw2logit.errors import InputError
+from raw2logit.isp.folding import run_folded
+from raw2logit.isp.slices import in_slices
 from raw2logit.isp.steps import Step
 
 
 class Pipeline(nn.Module):
     """An image signal processor: steps in order, from a mosaic to a view.
+
+    Its meaning is its steps, one after the other, and that is how it runs under `capture`.
+    Otherwise neighbouring linear steps run as one and luma filters see the luma alone, which gives
+    the same values and gradients up to rounding; and on a CPU, where no gradient is asked for,
+    large batches and frames are processed a cacheful at a time, so that memory stays bounded.
+
+    Mixed precision (``torch.autocast``) is left outside: a view is computed in the raw's dtype.
 
     Example:
         >>> import torch, raw2logit as r2l
@@ -22,8 +32,9 @@ class Pipeline(nn.Module):
         >>> isp(torch.full((1, 4, 4), 0.5)).shape
         torch.Size([1, 3, 4, 4])
 
-    ``torch.compile`` takes every view without graph breaks. PyTorch compiles one method at most
-    eight times a process: call ``torch.compiler.reset()`` before the ninth pipeline.
+    ``torch.compile`` and ``torch.export`` take every view without graph breaks. PyTorch compiles
+    one method at most eight times a process: call ``torch.compiler.reset()`` before the ninth
+    pipeline.
 
     Attributes:
         camera: The camera that the steps were made for.
@@ -71,14 +82,10 @@ class Pipeline(nn.Module):
                     f"raw is {raw.dtype}, but the pipeline {parameter.dtype}: convert one of them, "
                     "raw.float() or pipeline.double()"
                 )
-        image = raw
-        for name, step in self.steps.items():
-            image = step(image)
-            if self._stages is not None:
-                if image.requires_grad:
-                    image.retain_grad()
-                self._stages[name] = image
-        return image
+        if torch.is_autocast_enabled(raw.device.type):
+            with torch.autocast(raw.device.type, enabled=False):
+                return self._run(raw)
+        return self._run(raw)
 
     @contextmanager
     def capture(self) -> Iterator[dict[str, Tensor]]:
@@ -95,18 +102,65 @@ class Pipeline(nn.Module):
         finally:
             self._stages = before
 
+    @property
+    def reach_px(self) -> int | None:
+        """How far away a raw pixel can be that changes a pixel of the view; None: anywhere."""
+        reaches = [step.reach_px for step in self._chain()]
+        known = [reach for reach in reaches if reach is not None]
+        return sum(known) if len(known) == len(reaches) else None
+
+    def inserted(self, name: str, step: Step, *, before: str) -> Pipeline:
+        """Return a pipeline that shares these steps and has one more.
+
+        Args:
+            name: Of the new step.
+            step: It.
+            before: Name of the step that it comes before.
+
+        Raises:
+            InputError: There is a step `name`, or none `before`, or the order cannot work.
+        """
+        if name in self.steps:
+            raise InputError(f"step {name!r} is there already: replace it, or choose another name")
+        self._check_name(before)
+        steps: dict[str, Step] = {}
+        for known, other in self.named_steps():
+            if known == before:
+                steps[name] = step
+            steps[known] = other
+        return Pipeline(steps, self.camera)
+
+    def removed(self, name: str) -> Pipeline:
+        """Return a pipeline that shares these steps but one.
+
+        Raises:
+            InputError: There is no step `name`, or the pipeline cannot do without.
+        """
+        self._check_name(name)
+        return Pipeline({n: step for n, step in self.named_steps() if n != name}, self.camera)
+
+    def replaced(self, name: str, step: Step) -> Pipeline:
+        """Return a pipeline that shares these steps but has another one in the place of `name`.
+
+        Raises:
+            InputError: There is no step `name`, or the new one cannot work in its place.
+        """
+        self._check_name(name)
+        steps = {n: step if n == name else old for n, old in self.named_steps()}
+        return Pipeline(steps, self.camera)
+
     def reordered(self, names: Sequence[str]) -> Pipeline:
         """Return a pipeline that shares these steps in another order.
 
         Raises:
-            InputError: `names` are not exactly the names of the steps.
+            InputError: `names` are not exactly the names of the steps, or the order cannot work.
         """
         if sorted(names) != sorted(self.steps):
             raise InputError(
                 f"order {list(names)} must name each of {list(self.steps)} exactly once"
             )
-        steps = {name: self.steps[name] for name in names}
-        return Pipeline(steps, self.camera, view=self.view)  # type: ignore[arg-type]
+        known = dict(self.named_steps())
+        return Pipeline({name: known[name] for name in names}, self.camera, view=self.view)
 
     def freeze(self) -> Self:
         """Stop learning of every parameter; the pipeline is then static."""
@@ -118,13 +172,45 @@ class Pipeline(nn.Module):
         self.requires_grad_(True)
         return self
 
+    def named_steps(self) -> list[tuple[str, Step]]:
+        """Return name and step in the order of execution."""
+        return list(self.steps.items())  # type: ignore[arg-type]
+
     def parameters_by_family(self) -> dict[str, list[nn.Parameter]]:
         """Return the parameters of each family of steps (see `raw2logit.isp.steps.FAMILIES`)."""
         families: dict[str, list[nn.Parameter]] = {}
-        for step in self.steps.values():
+        for step in self._chain():
             if parameters := list(step.parameters()):
-                families.setdefault(str(step.family), []).extend(parameters)
+                families.setdefault(step.family, []).extend(parameters)
         return families
+
+    def _run(self, raw: Tensor) -> Tensor:
+        if self._stages is not None:
+            return self._run_captured(raw, self._stages)
+        steps = self._chain()
+        whole = torch.is_grad_enabled() and any(
+            tensor.requires_grad for tensor in (raw, *self.parameters())
+        )
+        if whole or torch.compiler.is_compiling() or raw.device.type != "cpu":
+            return run_folded(steps, raw)
+        with torch.no_grad():
+            return in_slices(lambda part: run_folded(steps, part), raw, self.reach_px)
+
+    def _run_captured(self, raw: Tensor, stages: dict[str, Tensor]) -> Tensor:
+        image = raw
+        for name, step in self.named_steps():
+            image = step(image)
+            if image.requires_grad:
+                image.retain_grad()
+            stages[name] = image
+        return image
+
+    def _chain(self) -> list[Step]:
+        return list(self.steps.values())  # type: ignore[arg-type]
+
+    def _check_name(self, name: str) -> None:
+        if name not in self.steps:
+            raise InputError(f"no step {name!r}: the pipeline has {', '.join(self.steps)}")
 
 
 def _check_order(steps: Mapping[str, Step]) -> None:
@@ -137,7 +223,7 @@ def _check_order(steps: Mapping[str, Step]) -> None:
                 f"step {name!r} works on {wants}, which it does not get in the order "
                 f"{', '.join(steps)}: put it {side} the demosaic step"
             )
-        if step.family == "demosaic":
+        if step.gives_image:
             at_hand = "image"
     if at_hand == "mosaic":
         raise InputError(f"no step among {list(steps)} demosaics: a pipeline needs one")

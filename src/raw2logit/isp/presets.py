@@ -1,57 +1,52 @@
-"""Ready pipelines: the twelve views, frozen (static) or learnable (parametrized)."""
+"""Ready pipelines by name: the twelve views and their kin, neural, and none."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
 from raw2logit.camera import Camera
-from raw2logit.cfa import CFA
 from raw2logit.errors import InputError
-from raw2logit.isp import steps
 from raw2logit.isp.pipeline import Pipeline
-
-_Dtype = torch.dtype | None
-
-# What the three parts of a view code may be. The order of the entries is the order of VIEWS.
-_DEMOSAIC: dict[str, Callable[[CFA, _Dtype], steps.Step]] = {
-    "bi": steps.BilinearDemosaic,
-    "ma": steps.MalvarDemosaic,
-    "me": steps.MenonDemosaic,
-}
-_SHARPEN: dict[str, Callable[[_Dtype], steps.Step]] = {
-    "s": lambda dtype: steps.SharpenFilter(dtype=dtype),
-    "u": lambda dtype: steps.UnsharpMask(dtype=dtype),
-}
-_DENOISE: dict[str, Callable[[_Dtype], steps.Step]] = {
-    "me": lambda dtype: steps.MedianDenoise(),
-    "ga": lambda dtype: steps.GaussianDenoise(dtype=dtype),
-}
+from raw2logit.isp.steps import FAMILIES, registered_steps
 
 VIEWS: tuple[str, ...] = tuple(
     f"{demosaic},{sharpen},{denoise}"
-    for demosaic in _DEMOSAIC
-    for sharpen in _SHARPEN
-    for denoise in _DENOISE
+    for demosaic in ("bi", "ma", "me")
+    for sharpen in ("s", "u")
+    for denoise in ("me", "ga")
 )
 """The twelve views: demosaic, sharpen, denoise."""
+
+_CODED = ("demosaic", "sharpen", "denoise")
+"""Families that a view code names, in its order."""
+_DEFAULT_CODES = {
+    "black_level": "bl",
+    "white_balance": "wb",
+    "colour_matrix": "cc",
+    "gamma": "gc",
+}
+_SINGLE_STEPS = {"none": ("demosaic", "bi"), "neural": ("neural", "unet++")}
+"""Pipelines of one step: nothing but a bilinear demosaicing, and a network."""
 
 
 def static_pipeline(
     camera: Camera,
     view: str = "bi,s,ga",
     *,
-    order: Sequence[str] = steps.FAMILIES,
+    order: Sequence[str] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Pipeline:
     """Build a view with its parameters frozen.
 
     Args:
         camera: Whose raw data it processes.
-        view: One of `VIEWS`: demosaic (``bi`` bilinear, ``ma`` Malvar 2004, ``me`` Menon 2007),
-            sharpen (``s`` filter, ``u`` unsharp mask), denoise (``me`` median, ``ga`` gaussian).
-        order: The seven families of steps in the order of execution.
+        view: Demosaic, sharpen and denoise, separated by commas: one of `VIEWS`, or any codes of
+            `registered_steps`. A step of another family follows with its name, as in
+            ``bi,s,ga,gamma=mine``. ``none`` only turns the mosaic into RGB, at full resolution.
+            ``neural`` is a U-Net++ on the mosaic, with random weights until it has learned.
+        order: The families of the steps in the order of execution; None: that of `FAMILIES`.
         dtype: Of the parameters; None: PyTorch's default.
 
     Returns:
@@ -67,35 +62,54 @@ def parametrized_pipeline(
     camera: Camera,
     view: str = "bi,s,ga",
     *,
-    order: Sequence[str] = steps.FAMILIES,
+    order: Sequence[str] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Pipeline:
     """Build a view whose parameters learn; at the start it equals the static one exactly.
 
     Args and errors are those of `static_pipeline`.
     """
-    demosaic, sharpen, denoise = parse_view(view).split(",")
-    built = (
-        steps.BlackLevel(camera, dtype),
-        _DEMOSAIC[demosaic](camera.cfa, dtype),
-        steps.WhiteBalance(camera, dtype),
-        steps.ColourMatrix(camera, dtype),
-        _SHARPEN[sharpen](dtype),
-        _DENOISE[denoise](dtype),
-        steps.Gamma(dtype=dtype),
-    )
-    pipeline = Pipeline({step.family: step for step in built}, camera, view=view)
-    return pipeline if tuple(order) == steps.FAMILIES else pipeline.reordered(order)
+    known = registered_steps()
+    steps = {
+        family: known[family][code].for_camera(camera, dtype)
+        for family, code in view_codes(view).items()
+    }
+    pipeline = Pipeline(steps, camera, view=view)
+    return pipeline if order is None else pipeline.reordered(order)
+
+
+def view_codes(view: str) -> dict[str, str]:
+    """Return the code of each family's step, in the default order of families.
+
+    Raises:
+        InputError: `view` is no view; the message lists what there is.
+    """
+    if view in _SINGLE_STEPS:
+        family, code = _SINGLE_STEPS[view]
+        return {family: code}
+    known = registered_steps()
+    words = view.split(",")
+    codes = dict(_DEFAULT_CODES)
+    pairs = list(zip(_CODED, words, strict=False))
+    for word in words[len(_CODED) :]:
+        family, _, code = word.partition("=")
+        pairs.append((family, code))
+    for family, code in pairs:
+        if family not in FAMILIES or code not in known[family]:
+            raise _unknown(view)
+        codes[family] = code
+    if not set(codes) == set(FAMILIES) or len({family for family, _ in pairs}) < len(pairs):
+        raise _unknown(view)
+    return {family: codes[family] for family in FAMILIES}
 
 
 def parse_view(view: str) -> str:
     """Return `view` if it is the name of a view.
 
     Raises:
-        InputError: It is not; the message lists the twelve.
+        InputError: It is not; the message lists the choice.
     """
-    if view not in VIEWS:
-        raise InputError(f"unknown view {view!r}: choose from {' '.join(VIEWS)}")
+    view_codes(view)
     return view
 
 
@@ -111,3 +125,12 @@ def parse_views(views: Sequence[str]) -> tuple[str, ...]:
     if not names:
         raise InputError(f"no view given: choose from {' '.join(VIEWS)}, or all")
     return tuple(dict.fromkeys(names))
+
+
+def _unknown(view: str) -> InputError:
+    known = registered_steps()
+    parts = ", ".join(f"{family} ({' '.join(known[family])})" for family in _CODED)
+    return InputError(
+        f"unknown view {view!r}: choose from {' '.join(VIEWS)}, or none, or neural, "
+        f"or join by commas one code each of {parts}"
+    )

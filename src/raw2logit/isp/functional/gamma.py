@@ -21,6 +21,10 @@ def encode_gamma(image: Tensor, gamma: Tensor) -> Tensor:
         respect to the image is zero where the clip acts and below `GRADIENT_FLOOR`.
     """
     clipped = image.clamp(0.0, 1.0)
-    if torch.is_grad_enabled():
-        clipped = torch.where(clipped > GRADIENT_FLOOR, clipped, clipped.detach())
-    return clipped.pow(1.0 / gamma)
+    if not torch.is_grad_enabled():
+        # Powers of two are the fast ones; log2(0) is -inf, which exp2 turns into 0 again.
+        return clipped.log2_().div_(gamma).exp2_()
+    positive = clipped > 0.0
+    base = torch.where(clipped > GRADIENT_FLOOR, clipped, clipped.detach())
+    encoded = (torch.where(positive, base, 1.0).log2() / gamma).exp2()
+    return torch.where(positive, encoded, 0.0)

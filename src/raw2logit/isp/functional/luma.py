@@ -25,6 +25,11 @@ def filter_luma(image: Tensor, luma_filter: Callable[[Tensor], Tensor]) -> Tenso
     Returns:
         ``(B, 3, H, W)``, linear.
     """
-    red, green, blue = LUMA_WEIGHTS
-    luma = red * image[:, 0:1] + green * image[:, 1:2] + blue * image[:, 2:3]
+    luma = luma_of(image)
     return image + (luma_filter(luma) - luma)
+
+
+def luma_of(image: Tensor) -> Tensor:
+    """Return Y of YUV: ``(B, 3, H, W)`` to ``(B, 1, H, W)``."""
+    red, green, blue = LUMA_WEIGHTS
+    return red * image[:, 0:1] + green * image[:, 1:2] + blue * image[:, 2:3]

@@ -1,0 +1,68 @@
+"""Large batches and large frames, a cacheful at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from torch import Tensor
+
+SLICE_PX = 4 * 256 * 256
+"""Pixels processed at a time: the planes in flight then stay in a processor's cache."""
+_TILE_PX = 512
+
+
+def in_slices(process: Callable[[Tensor], Tensor], raw: Tensor, reach_px: int | None) -> Tensor:
+    """Process a batch a few images at a time, and large frames in tiles that overlap.
+
+    Args:
+        process: From ``(B, H, W)`` mosaics to ``(B, 3, H, W)`` images, whatever B, H and W.
+        raw: ``(B, H, W)``.
+        reach_px: How far away a pixel can be that changes an output pixel; None: anywhere, so
+            that frames stay whole.
+
+    Returns:
+        What ``process(raw)`` returns.
+    """
+    count, height, width = raw.shape
+    if count * height * width <= SLICE_PX or (count == 1 and reach_px is None):
+        return process(raw)
+    parts = (
+        _batches(raw)
+        if height * width <= SLICE_PX or reach_px is None
+        else _tiles(raw, reach_px + reach_px % 2)
+    )
+    view = raw.new_empty(count, 3, height, width)
+    for target, source, inner in parts:
+        view[target] = process(raw[source])[inner]
+    return view
+
+
+_Part = tuple[tuple[slice, ...], tuple[slice, ...], tuple[slice, ...]]
+
+
+def _batches(raw: Tensor) -> Iterator[_Part]:
+    """Give, a slice of the batch each: where it goes, where it comes from, what is kept of it."""
+    count, height, width = raw.shape
+    step = max(1, SLICE_PX // (height * width))
+    for start in range(0, count, step):
+        images = slice(start, start + step)
+        yield (images,), (images,), ()
+
+
+def _tiles(raw: Tensor, margin_px: int) -> Iterator[_Part]:
+    """Give the same, a tile of an image each; `margin_px` is even, which keeps the CFA."""
+    count, height, width = raw.shape
+    for index in range(count):
+        image = slice(index, index + 1)
+        for rows in _spans(height, margin_px):
+            for columns in _spans(width, margin_px):
+                target = (image, slice(None), rows[0], columns[0])
+                yield target, (image, rows[1], columns[1]), (..., rows[2], columns[2])  # type: ignore[misc]
+
+
+def _spans(length: int, margin_px: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Divide an axis: each part, the same with margins, and the part's place inside that."""
+    for start in range(0, length, _TILE_PX):
+        stop = min(start + _TILE_PX, length)
+        first, last = max(0, start - margin_px), min(length, stop + margin_px)
+        yield slice(start, stop), slice(first, last), slice(start - first, stop - first)

@@ -1,0 +1,178 @@
+"""Running steps together, in slices and in tiles gives what the steps give one by one."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor
+
+from raw2logit import VIEWS, Pipeline, parametrized_pipeline, static_pipeline
+from raw2logit.isp import FAMILIES, registered_steps, slices
+from raw2logit.isp.linear import LinearMap
+from tests.isp.data import CAMERAS, mid_grey_raw, random_mosaic
+
+DRONE = CAMERAS["drone"]
+OTHER = CAMERAS["other"]
+# In float32 each of the two ways is within 1e-6 of float64, so they may differ by twice that.
+LIMIT = {torch.float32: 2e-6, torch.float64: 1e-13}
+EVERY_VIEW = [
+    *VIEWS,
+    *(f"ma,u,{code}" for code in registered_steps()["denoise"] if code not in ("me", "ga")),
+]
+
+ORDERS = (
+    FAMILIES,
+    ("black_level", "white_balance", "demosaic", *FAMILIES[3:]),
+    ("black_level", "demosaic", "sharpen", "denoise", "white_balance", "colour_matrix", "gamma"),
+    ("black_level", "demosaic", "denoise", "colour_matrix", "sharpen", "white_balance", "gamma"),
+    ("white_balance", "black_level", "demosaic", "gamma", "colour_matrix", "sharpen", "denoise"),
+)
+
+
+def assert_equal_in_float(actual: Tensor, expected: Tensor) -> None:
+    """Compare at `LIMIT`, relative to the largest value above 1."""
+    limit = LIMIT[actual.dtype] * max(1.0, expected.abs().max().item())
+    torch.testing.assert_close(actual, expected, atol=limit, rtol=0.0)
+
+
+def one_by_one(isp: Pipeline, raw: Tensor) -> Tensor:
+    with isp.capture():
+        view = isp(raw)
+    assert isinstance(view, Tensor)
+    return view
+
+
+def unequal(isp: Pipeline, seed: int = 2) -> Pipeline:
+    """Move every parameter a little, so that no kernel is symmetric and no two are alike."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in isp.parameters():
+            noise = torch.rand(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter += (0.02 * (noise - 0.5)).to(parameter)
+    return isp
+
+
+@pytest.mark.parametrize("dtype", LIMIT, ids=str)
+@pytest.mark.parametrize("camera_name", CAMERAS)
+@pytest.mark.parametrize("view", EVERY_VIEW)
+def test_values_in_linear_light(view: str, camera_name: str, dtype: torch.dtype) -> None:
+    camera = CAMERAS[camera_name]
+    isp = unequal(parametrized_pipeline(camera, view, dtype=dtype).removed("gamma"))
+    raw = mid_grey_raw(camera, 18, 22, batch=2).to(dtype)
+    expected = one_by_one(isp, raw)
+    assert_equal_in_float(isp(raw), expected)
+    with torch.no_grad():
+        assert_equal_in_float(isp(raw), expected)
+
+
+@pytest.mark.parametrize("camera_name", CAMERAS)
+@pytest.mark.parametrize("view", EVERY_VIEW)
+def test_float32_is_within_1e_6_of_float64(view: str, camera_name: str) -> None:
+    camera = CAMERAS[camera_name]
+    raw = mid_grey_raw(camera, 18, 22, batch=2)
+    exact = static_pipeline(camera, view, dtype=torch.float64)(raw)
+    torch.testing.assert_close(
+        static_pipeline(camera, view)(raw.float()).double(), exact, atol=1e-6, rtol=0.0
+    )
+
+
+@pytest.mark.parametrize("camera_name", CAMERAS)
+@pytest.mark.parametrize("view", EVERY_VIEW)
+def test_gradients(view: str, camera_name: str) -> None:
+    camera = CAMERAS[camera_name]
+    isp = unequal(parametrized_pipeline(camera, view, dtype=torch.float64))
+    raw = mid_grey_raw(camera, 10, 12, batch=2).requires_grad_()
+    weights = torch.rand(2, 3, 10, 12, generator=torch.Generator().manual_seed(0)).double()
+    wanted = torch.autograd.grad((one_by_one(isp, raw) * weights).sum(), [raw, *isp.parameters()])
+    own = torch.autograd.grad((isp(raw) * weights).sum(), [raw, *isp.parameters()])
+    for left, right in zip(own, wanted, strict=True):
+        limit = 1e-6 * max(1.0, right.abs().max().item())
+        torch.testing.assert_close(left, right, atol=limit, rtol=0.0)
+        assert right.abs().max() > 0
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("view", ["bi,s,ga", "ma,u,me", "me,u,ga"])
+def test_orders(view: str, order: Sequence[str]) -> None:
+    isp = unequal(parametrized_pipeline(OTHER, view, order=order, dtype=torch.float64))
+    raw = torch.from_numpy(random_mosaic(12, 14))[None]
+    assert_equal_in_float(isp(raw).abs() ** 2.2, one_by_one(isp, raw).abs() ** 2.2)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (2, 12), (4, 6), (16, 8), (18, 10)])
+@pytest.mark.parametrize("view", VIEWS)
+def test_shapes(view: str, shape: tuple[int, int]) -> None:
+    isp = unequal(parametrized_pipeline(DRONE, view, dtype=torch.float64)).removed("gamma")
+    raw = torch.from_numpy(random_mosaic(*shape))[None]
+    assert_equal_in_float(isp(raw), one_by_one(isp, raw))
+
+
+def test_linear_steps_run_as_one_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    original = LinearMap.apply
+    monkeypatch.setattr(
+        LinearMap, "apply", lambda self, image: calls.append(self) or original(self, image)
+    )
+    static_pipeline(DRONE, "ma,s,ga")(torch.rand(1, 8, 8))
+    assert [tuple(call.weights.shape) for call in calls] == [(4, 4, 5, 5)]
+    calls.clear()
+    static_pipeline(DRONE, "me,s,ga")(torch.rand(1, 8, 8))
+    assert [tuple(call.weights.shape) for call in calls] == [(1, 4, 1, 1), (4, 3, 1, 1)]
+
+
+@pytest.fixture
+def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slices, "SLICE_PX", 64 * 64)
+    monkeypatch.setattr(slices, "_TILE_PX", 32)
+
+
+@pytest.mark.usefixtures("_small_slices")
+@pytest.mark.parametrize("shape", [(7, 40, 44), (1, 70, 130), (2, 66, 64), (3, 2, 3000)])
+@pytest.mark.parametrize("view", EVERY_VIEW)
+def test_slices_and_tiles_have_no_seams(view: str, shape: tuple[int, int, int]) -> None:
+    isp = static_pipeline(OTHER, view, dtype=torch.float64).removed("gamma")
+    raw = torch.stack(
+        [torch.from_numpy(random_mosaic(*shape[1:], seed=s)) for s in range(shape[0])]
+    )
+    assert_equal_in_float(isp(raw), one_by_one(isp, raw))
+
+
+@pytest.mark.usefixtures("_small_slices")
+def test_a_frame_is_cut_only_where_every_step_says_its_reach() -> None:
+    sizes = []
+
+    def process(part: Tensor) -> Tensor:
+        sizes.append(tuple(part.shape))
+        return part[:, None].expand(-1, 3, -1, -1)
+
+    raw = torch.rand(2, 100, 66)
+    assert torch.equal(slices.in_slices(process, raw, 3), raw[:, None].expand(-1, 3, -1, -1))
+    assert max(height for _, height, _ in sizes) == 32 + 2 * 4
+    sizes.clear()
+    slices.in_slices(process, raw, None)
+    assert sizes == [(1, 100, 66)] * 2
+    assert static_pipeline(DRONE, "bi,s,ga").reach_px == 1 + 1 + 2
+    assert static_pipeline(DRONE, "me,u,me").reach_px == 10 + 4 + 1
+    assert static_pipeline(DRONE, "bi,s,ff").reach_px is None
+
+
+def test_autocast_is_left_outside() -> None:
+    isp = static_pipeline(DRONE, "ma,u,ga")
+    raw = mid_grey_raw(DRONE, 12, 14).float()
+    with torch.autocast("cpu", torch.bfloat16):
+        view = isp(raw)
+    assert view.dtype == torch.float32
+    assert torch.equal(view, isp(raw))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("view", EVERY_VIEW)
+def test_half_precision(view: str, dtype: torch.dtype) -> None:
+    raw = mid_grey_raw(OTHER, 16, 18)
+    wanted = static_pipeline(OTHER, view, dtype=torch.float64)(raw)
+    isp = static_pipeline(OTHER, view, dtype=torch.float64).to(dtype)
+    result = isp(raw.to(dtype))
+    assert result.dtype == dtype
+    worst = (result.double() - wanted).abs().max()
+    # Digits that the raw itself loses, amplified by white level, gains, matrix and sharpening.
+    assert worst < {torch.float16: 0.02, torch.bfloat16: 0.15}[dtype]
