@@ -1,6 +1,7 @@
-"""Settings that every test shares."""
+"""Settings and fixtures that tests share."""
 
 import hypothesis
+import pytest
 import torch
 
 # Reproducible on every machine: no deadline that a busy core could miss, no example database.
@@ -10,3 +11,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("raw2logit")
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the steps that a test registers."""
+    from raw2logit.isp.steps import base
+
+    copied = {family: dict(known) for family, known in base._REGISTRY.items()}
+    monkeypatch.setattr(base, "_REGISTRY", copied)

@@ -150,6 +150,48 @@ class TestProcess:
             main(["process", "nope.tif", "--camera", "drone", "--debug"])
 
 
+OWN_STEP = """
+import torch, raw2logit as r2l
+
+@r2l.register_step("soft{name}")
+class Soft(r2l.Step):
+    family = "denoise"
+
+    def forward(self, image):
+        return torch.nn.functional.avg_pool2d(image, 3, 1, 1)
+"""
+
+
+@pytest.mark.usefixtures("own_registry")
+class TestImport:
+    def test_own_step_in_a_view_code(self, own_folder: Path) -> None:
+        mosaic_file(own_folder / "a.tif")
+        (own_folder / "own_step.py").write_text(OWN_STEP.format(name=1))
+        words = ["process", "a.tif", "--camera", "drone", "--no-sheet", "--views", "bi,s,soft1"]
+        assert main([*words, "-o", "out", "--import", "own_step.py"]) == 0
+        assert Path("out/a.bi-s-soft1.png").is_file()
+
+    def test_module_of_the_working_folder(
+        self, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.path", list(sys.path))
+        mosaic_file(own_folder / "a.tif")
+        (own_folder / "own_module.py").write_text(OWN_STEP.format(name=2))
+        words = ["process", "a.tif", "--camera", "drone", "--no-sheet", "--views", "bi,s,soft2"]
+        assert main(["--import=own_module", *words, "-o", "out"]) == 0
+
+    def test_bad_input(self, own_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (own_folder / "broken.py").write_text("1 / 0")
+        for words, message in (
+            (["--import"], "--import: name a Python file or module"),
+            (["--import", "nope.py"], "--import nope.py: no such file"),
+            (["--import", "no_such_module"], "--import no_such_module: ModuleNotFoundError: No"),
+            (["--import", "broken.py"], "--import broken.py: ZeroDivisionError: division"),
+        ):
+            assert message in fails(["demo", *words], capsys)
+        assert "broken" not in sys.modules
+
+
 class TestGenerate:
     def test_root_from_the_environment(
         self, own_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

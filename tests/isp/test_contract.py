@@ -23,10 +23,7 @@ from raw2logit.isp.steps import base, code_of
 DRONE = Camera.preset("drone")
 
 
-@pytest.fixture(autouse=True)
-def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    copied = {family: dict(known) for family, known in base._REGISTRY.items()}
-    monkeypatch.setattr(base, "_REGISTRY", copied)
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 class Halve(Step):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from raw2logit import __version__
+from raw2logit.cli._plugins import import_plugin, take_imports
 from raw2logit.errors import InputError, MissingDataError
 
 app = App(
@@ -19,8 +20,9 @@ app = App(
     version=__version__,
     result_action="return_value",
     help="Will a vision model survive another camera's processing?",
-    help_epilogue="`raw2logit VERB --help` shows a verb's options. --debug anywhere shows the "
-    "traceback of an error.",
+    help_epilogue="`raw2logit VERB --help` shows a verb's options. Anywhere: --debug shows the "
+    "traceback of an error; --import FILE.py (or a module) runs code of your own first, for "
+    "instance to register a step.",
 )
 
 _data = App(name="data", help="Make and look after data sets.")
@@ -54,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     warnings.showwarning = _show_warning
     try:
+        names, words = take_imports(words)
+        for name in names:
+            import_plugin(name)
         app(words, exit_on_error=False, print_error=False)
     except (CycloptsError, InputError, MissingDataError, OSError) as error:
         if debug:
