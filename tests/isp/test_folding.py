@@ -1,5 +1,7 @@
 """Running steps together, in slices and in tiles gives what the steps give one by one."""
 
+import copy
+import pickle
 from collections.abc import Sequence
 
 import pytest
@@ -7,7 +9,9 @@ import torch
 from torch import Tensor
 
 from raw2logit import VIEWS, Pipeline, parametrized_pipeline, static_pipeline
-from raw2logit.isp import FAMILIES, registered_steps, slices
+from raw2logit.isp import FAMILIES, registered_steps, steps
+from raw2logit.isp.functional import slices
+from raw2logit.isp.functional.convolution import CellConvolution
 from raw2logit.isp.linear import LinearMap
 from tests.isp.data import CAMERAS, mid_grey_raw, random_mosaic
 
@@ -65,6 +69,17 @@ def test_values_in_linear_light(view: str, camera_name: str, dtype: torch.dtype)
         assert_equal_in_float(isp(raw), expected)
 
 
+@pytest.mark.parametrize("dtype", LIMIT, ids=str)
+@pytest.mark.parametrize("shape", [(18, 22), (16, 24), (2, 8), (4, 6)])
+@pytest.mark.parametrize("view", EVERY_VIEW)
+def test_values_of_static_views(view: str, shape: tuple[int, int], dtype: torch.dtype) -> None:
+    isp = static_pipeline(OTHER, view, dtype=dtype).removed("gamma")
+    raw = mid_grey_raw(OTHER, *shape, batch=2).to(dtype)
+    assert_equal_in_float(isp(raw), one_by_one(isp, raw))
+    with torch.no_grad():
+        assert_equal_in_float(isp(raw), one_by_one(isp, raw))
+
+
 @pytest.mark.parametrize("camera_name", CAMERAS)
 @pytest.mark.parametrize("view", EVERY_VIEW)
 def test_float32_is_within_1e_6_of_float64(view: str, camera_name: str) -> None:
@@ -107,17 +122,83 @@ def test_shapes(view: str, shape: tuple[int, int]) -> None:
     assert_equal_in_float(isp(raw), one_by_one(isp, raw))
 
 
-def test_linear_steps_run_as_one_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    original = LinearMap.apply
-    monkeypatch.setattr(
-        LinearMap, "apply", lambda self, image: calls.append(self) or original(self, image)
-    )
-    static_pipeline(DRONE, "ma,s,ga")(torch.rand(1, 8, 8))
-    assert [tuple(call.weights.shape) for call in calls] == [(4, 4, 5, 5)]
-    calls.clear()
-    static_pipeline(DRONE, "me,s,ga")(torch.rand(1, 8, 8))
-    assert [tuple(call.weights.shape) for call in calls] == [(1, 4, 1, 1), (4, 3, 1, 1)]
+@pytest.fixture
+def convolutions(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """Return a list that fills with the shapes of the filters that mosaics are convolved with."""
+    shapes: list[tuple[int, ...]] = []
+    original = LinearMap.convolution
+
+    def convolution(self: LinearMap) -> CellConvolution:
+        shapes.append(tuple(self.weights.shape))
+        return original(self)
+
+    monkeypatch.setattr(LinearMap, "convolution", convolution)
+    return shapes
+
+
+class TestWhatIsFolded:
+    raw = mid_grey_raw(DRONE, 16, 16).float()
+
+    def test_kernels_of_the_luma_where_all_are_symmetric(
+        self, convolutions: list[tuple[int, ...]]
+    ) -> None:
+        static_pipeline(DRONE, "bi,s,ga")(self.raw)
+        assert convolutions == [(3, 4, 3, 3), (1, 4, 9, 9)]
+        convolutions.clear()
+        static_pipeline(DRONE, "ma,u,me")(self.raw)
+        assert convolutions == [(3, 4, 5, 5), (1, 4, 13, 13)]
+        convolutions.clear()
+        static_pipeline(DRONE, "me,s,ga")(self.raw)
+        assert convolutions == []
+
+    def test_not_where_something_learns(self, convolutions: list[tuple[int, ...]]) -> None:
+        isp = parametrized_pipeline(DRONE, "bi,s,ga")
+        isp(self.raw)
+        assert convolutions == [(3, 4, 3, 3), (1, 4, 3, 3)]
+        convolutions.clear()
+        isp.freeze()(self.raw.clone().requires_grad_())
+        assert convolutions == [(3, 4, 3, 3), (1, 4, 3, 3)]
+
+    def test_not_beyond_a_kernel_that_is_not_symmetric(
+        self, convolutions: list[tuple[int, ...]]
+    ) -> None:
+        isp = static_pipeline(DRONE, "bi,s,ga")
+        isp.steps["sharpen"].kernel[0, 0] += 0.1
+        isp(self.raw)
+        assert convolutions == [(3, 4, 3, 3), (1, 4, 3, 3)]
+        convolutions.clear()
+        isp = static_pipeline(DRONE, "bi,s,ga")
+        isp.steps["demosaic"].kernels[0, 0, 0] += 0.1
+        isp(self.raw)
+        assert convolutions == [(3, 4, 3, 3), (1, 4, 3, 3)]
+
+    def test_once_as_long_as_nothing_changes(self, convolutions: list[tuple[int, ...]]) -> None:
+        isp = static_pipeline(DRONE, "bi,s,ga")
+        first = isp(self.raw)
+        with torch.inference_mode():
+            assert torch.equal(isp(self.raw), first)
+        assert len(convolutions) == 2
+        for number, change in enumerate(
+            (
+                lambda: isp.steps["sharpen"].kernel.data.mul_(1.1),  # no version counter sees this
+                lambda: isp.load_state_dict(static_pipeline(OTHER, "bi,s,ga").state_dict(), False),
+                lambda: isp.double(),
+                lambda: isp.steps.update({"gamma": steps.Gamma(1.8, torch.float64)}),
+            )
+        ):
+            change()
+            raw = self.raw.to(isp.steps["gamma"].log_gamma.dtype)
+            assert_equal_in_float(isp(raw), one_by_one(isp, raw))
+            assert len(convolutions) == 2 * (number + 2)
+
+    def test_copies_and_pickles_fold_for_themselves(self) -> None:
+        isp = static_pipeline(DRONE, "bi,s,ga")
+        first = isp(self.raw)
+        for copied in (copy.deepcopy(isp), pickle.loads(pickle.dumps(isp))):
+            assert torch.equal(copied(self.raw), first)
+            copied.steps["gamma"].log_gamma += 0.3
+            assert not torch.equal(copied(self.raw), first)
+            assert torch.equal(isp(self.raw), first)
 
 
 @pytest.fixture
@@ -146,10 +227,12 @@ def test_a_frame_is_cut_only_where_every_step_says_its_reach() -> None:
         return part[:, None].expand(-1, 3, -1, -1)
 
     raw = torch.rand(2, 100, 66)
-    assert torch.equal(slices.in_slices(process, raw, 3), raw[:, None].expand(-1, 3, -1, -1))
+    assert torch.equal(
+        slices.in_slices(process, raw, reach_px=3), raw[:, None].expand(-1, 3, -1, -1)
+    )
     assert max(height for _, height, _ in sizes) == 32 + 2 * 4
     sizes.clear()
-    slices.in_slices(process, raw, None)
+    slices.in_slices(process, raw)
     assert sizes == [(1, 100, 66)] * 2
     assert static_pipeline(DRONE, "bi,s,ga").reach_px == 1 + 1 + 2
     assert static_pipeline(DRONE, "me,u,me").reach_px == 10 + 4 + 1

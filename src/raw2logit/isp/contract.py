@@ -154,7 +154,9 @@ def _folds(build: Build) -> None:
     _perturb(step)
     values = _input(step, torch.float64)
     if isinstance(step, LinearStep):
-        folded = step.fold(LinearMap.identity(values)).apply(values)
+        folded = step.fold(
+            LinearMap.identity(values, takes_mosaic=step.domain == "mosaic")
+        ).prepare()(values)
         _near(folded, step(values), "fold and forward")
     if isinstance(step, LumaStep):
         weights = values.new_tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)

@@ -4,20 +4,25 @@ Black level, linear demosaicing, white balance and colour matrix are together on
 channel and CFA site. `LinearMap` composes it from the parameters, so that gradients reach them,
 and applies it in one convolution.
 
-Filters of the luma stay apart on purpose: folded as well, they would cost more multiplications
-than they save passes over the image, and at the border the result would differ from the steps
-one by one as soon as a learned kernel is no longer symmetric.
+Kernels that filter the luma can be folded too. Mirroring the mosaic once is then the same as
+mirroring at every step only as long as every kernel is symmetric, which learned ones need not be.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from raw2logit.cfa import per_site
-from raw2logit.isp.functional.convolution import phase_convolution, site_windows
+from raw2logit.isp.functional.convolution import (
+    CellConvolution,
+    phase_convolution,
+    site_windows,
+)
 from raw2logit.isp.functional.luma import LUMA_WEIGHTS
 
 
@@ -37,17 +42,22 @@ class LinearMap:
     takes_mosaic: bool
 
     @classmethod
-    def identity(cls, image: Tensor) -> LinearMap:
-        """Return the map that leaves a ``(B, H, W)`` mosaic or a ``(B, 3, H, W)`` image as is."""
-        if image.dim() == 3:
-            return cls(image.new_ones(1, 4, 1, 1), image.new_zeros(1, 4), takes_mosaic=True)
-        eye = torch.eye(3, dtype=image.dtype, device=image.device)
-        return cls(eye[..., None, None], image.new_zeros(3, 1), takes_mosaic=False)
+    def identity(cls, like: Tensor, *, takes_mosaic: bool) -> LinearMap:
+        """Return the map that leaves a mosaic or an image as it is, of the type of `like`."""
+        if takes_mosaic:
+            return cls(like.new_ones(1, 4, 1, 1), like.new_zeros(1, 4), takes_mosaic=True)
+        eye = torch.eye(3, dtype=like.dtype, device=like.device)
+        return cls(eye[..., None, None], like.new_zeros(3, 1), takes_mosaic=False)
 
     @property
     def gives_image(self) -> bool:
         """Whether channels come out."""
         return len(self.weights) > 1
+
+    @property
+    def size_px(self) -> int:
+        """Side of the filters."""
+        return self.weights.shape[-1]
 
     def scale_sites(self, gains: Tensor) -> LinearMap:
         """Multiply a mosaic by ``(4,)`` gains."""
@@ -69,19 +79,58 @@ class LinearMap:
         weights = torch.einsum("dc,cskl->dskl", matrix, self.weights)
         return LinearMap(weights, matrix @ self.bias, self.takes_mosaic)
 
-    def with_luma(self) -> LinearMap:
-        """Give the luma as a fourth channel."""
-        luma = self.weights.new_tensor([LUMA_WEIGHTS])
-        return self.mix(torch.cat([torch.eye(3).to(luma), luma]))
+    def luma(self) -> LinearMap:
+        """Give the luma alone."""
+        return self.mix(self.weights.new_tensor([LUMA_WEIGHTS]))
 
-    def apply(self, image: Tensor) -> Tensor:
-        """Map ``(B, H, W)`` or ``(B, 3, H, W)`` to ``(B, C, H, W)``, or to a mosaic still."""
-        if not self.gives_image:
-            height, width = image.shape[-2:]
-            gains = per_site(self.weights.flatten(), height, width)
-            return image * gains + per_site(self.bias.flatten(), height, width)
-        if self.takes_mosaic:
-            return phase_convolution(image, self.weights, self.bias)
+    def without_luma(self) -> LinearMap:
+        """Give the colours, each minus the luma."""
+        eye = torch.eye(3, dtype=self.weights.dtype, device=self.weights.device)
+        return self.mix(eye - self.weights.new_tensor(LUMA_WEIGHTS))
+
+    def filtered(self, kernel: Tensor) -> LinearMap:
+        """Correlate each channel, made from a mosaic, with a ``(k, k)`` kernel.
+
+        At the border this equals filtering the mirrored channels where `is_symmetric`.
+        """
+        # The filter of a site is the sum over the sites that the kernel sees from there.
+        eye = torch.eye(4, dtype=kernel.dtype, device=kernel.device)
+        seen = site_windows(eye, kernel.shape[-1]) * kernel
+        bias = torch.einsum("cs,stkl->ct", self.bias, seen)
+        return LinearMap(F.conv_transpose2d(self.weights, seen), bias, self.takes_mosaic)
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether a mirrored mosaic gives mirrored channels; looks at values."""
+        return is_symmetric(self.weights)
+
+    def prepare(self) -> Callable[[Tensor], Tensor]:
+        """Return the map as a function of ``(B, H, W)`` mosaics or ``(B, 3, H, W)`` images.
+
+        It gives ``(B, C, H, W)``, or mosaics where the map ends before the demosaicing.
+        """
+        if not self.takes_mosaic:
+            return self._mix_pixels
+        if not self.gives_image and self.size_px == 1:
+            return self._scale_mosaic
+        convolve = self.convolution()
+        return lambda mosaic: convolve(mosaic[:, None])
+
+    def convolution(self) -> CellConvolution:
+        """Return a map from mosaics to channels as a convolution of ``(B, 1, H, W)``."""
+        return phase_convolution(self.weights, self.bias)
+
+    def _scale_mosaic(self, mosaic: Tensor) -> Tensor:
+        height, width = mosaic.shape[-2:]
+        gains = per_site(self.weights.flatten(), height, width)
+        return mosaic * gains + per_site(self.bias.flatten(), height, width)
+
+    def _mix_pixels(self, image: Tensor) -> Tensor:
         matrix = self.weights[:, :, 0, 0].expand(image.shape[0], -1, -1)
         mixed = torch.baddbmm(self.bias, matrix, image.flatten(2))
         return mixed.reshape(image.shape[0], -1, *image.shape[-2:])
+
+
+def is_symmetric(filters: Tensor) -> bool:
+    """Return whether filters equal their mirror images, left to right and upside down."""
+    return torch.equal(filters, filters.flip(-1)) and torch.equal(filters, filters.flip(-2))

@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Self
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from raw2logit.camera import Camera
 from raw2logit.errors import InputError
-from raw2logit.isp.folding import run_folded
-from raw2logit.isp.slices import in_slices
+from raw2logit.isp.folding import fold
+from raw2logit.isp.functional.slices import in_slices
 from raw2logit.isp.steps import Step
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """Folded steps, and what they were folded of."""
+
+    run: Callable[[Tensor], Tensor]
+    steps: list[Step]
+    values: list[Tensor]
+
+    def is_of(self, steps: list[Step], values: list[Tensor]) -> bool:
+        """Return whether these are the steps and the values of their parameters still."""
+        return (
+            len(steps) == len(self.steps)
+            and all(map(operator.is_, steps, self.steps))
+            and len(values) == len(self.values)
+            and all(map(_same, values, self.values))
+        )
+
+
+def _same(left: Tensor, right: Tensor) -> bool:
+    return left.dtype == right.dtype and left.device == right.device and torch.equal(left, right)
 
 
 class Pipeline(nn.Module):
@@ -61,6 +85,7 @@ class Pipeline(nn.Module):
         self.view = view
         self.steps = nn.ModuleDict(dict(steps))
         self._stages: dict[str, Tensor] | None = None
+        self._last_fold: _Fold | None = None
 
     def forward(self, raw: Tensor) -> Tensor:
         """Process raw data.
@@ -184,17 +209,29 @@ class Pipeline(nn.Module):
                 families.setdefault(step.family, []).extend(parameters)
         return families
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what a copy makes for itself."""
+        return {**self.__dict__, "_stages": None, "_last_fold": None}
+
     def _run(self, raw: Tensor) -> Tensor:
         if self._stages is not None:
             return self._run_captured(raw, self._stages)
+        return in_slices(self._folded(raw), raw, self.parameters(), reach_px=self.reach_px)
+
+    def _folded(self, raw: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the steps folded, the same as last time while the parameters are the same."""
         steps = self._chain()
-        whole = torch.is_grad_enabled() and any(
-            tensor.requires_grad for tensor in (raw, *self.parameters())
-        )
-        if whole or torch.compiler.is_compiling() or raw.device.type != "cpu":
-            return run_folded(steps, raw)
-        with torch.no_grad():
-            return in_slices(lambda part: run_folded(steps, part), raw, self.reach_px)
+        learns = torch.is_grad_enabled() and any(p.requires_grad for p in (raw, *self.parameters()))
+        if learns or torch.compiler.is_compiling() or raw.device.type != "cpu":
+            return fold(steps, raw)
+        values = [*self.parameters(), *self.buffers()]
+        known = self._last_fold
+        if known is None or not known.is_of(steps, values):
+            with torch.no_grad():
+                folded = fold(steps, raw, look_at_values=True)
+                known = _Fold(folded, steps, [value.clone() for value in values])
+            self._last_fold = known
+        return known.run
 
     def _run_captured(self, raw: Tensor, stages: dict[str, Tensor]) -> Tensor:
         image = raw

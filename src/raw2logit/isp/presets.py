@@ -65,7 +65,7 @@ def parametrized_pipeline(
     order: Sequence[str] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Pipeline:
-    """Build a view whose parameters learn; at the start it equals the static one exactly.
+    """Build a view whose parameters learn; at the start it equals the static one.
 
     Args and errors are those of `static_pipeline`.
     """

@@ -9,6 +9,8 @@ a filter of its own, which is what a linear demosaicing is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -18,22 +20,58 @@ from raw2logit.isp.functional.borders import mirror_pad
 _CELL = (2, 8)
 """Height and width of a cell in pixels, the fastest found; both even, so that the CFA repeats."""
 
+Convolution = Callable[[Tensor], Tensor]
+"""Filters planes ``(B, 1, H, W)`` to ``(B, C, H, W)``; prepared once, applied many times."""
 
-def phase_convolution(mosaic: Tensor, weights: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Filter a mosaic with one filter a channel and CFA site.
 
-    Args:
-        mosaic: ``(B, H, W)`` with even H and W.
-        weights: ``(C, 4, k, k)`` with odd k: the filter, centred on the output pixel, that makes
-            a channel at a site (sites in row order).
-        bias: ``(C, 4)``, added; None: nothing.
+class CellConvolution:
+    """A convolution that is prepared once and applied many times."""
 
-    Returns:
-        ``(B, C, H, W)``.
-    """
-    sites = weights.reshape(-1, 2, 2, *weights.shape[2:])
-    offset = None if bias is None else bias.reshape(-1, 2, 2)
-    return _cell_convolution(mosaic[:, None], sites, offset)
+    def __init__(self, filters: Tensor, bias: Tensor | None = None) -> None:
+        """Place the filters.
+
+        Args:
+            filters: ``(C, p, q, k, l)`` with odd k and l: a filter for each channel and each of p
+                x q pixels, which repeat over the image.
+            bias: ``(C, p, q)``, added; None: nothing.
+        """
+        channels, rows, columns, *size = filters.shape
+        repeats = (1, _CELL[0] // rows, _CELL[1] // columns)
+        self._channels = channels
+        self._pad_px = (size[0] // 2, size[1] // 2)
+        # Channels last: the pixels of a cell's row then lie side by side, as they do in the image.
+        self._weights = _shifted(filters.tile(*repeats, 1, 1)).to(memory_format=torch.channels_last)
+        self._bias = None if bias is None else bias.tile(*repeats).flatten()
+
+    def __call__(self, plane: Tensor) -> Tensor:
+        """Filter ``(B, 1, H, W)`` to ``(B, C, H, W)``."""
+        height, width = plane.shape[-2:]
+        # Whole cells only: what lies beyond the image is computed and cut off.
+        missing = (-height % _CELL[0], -width % _CELL[1])
+        cells = self.cells(plane, missing)
+        size = (height + missing[0], width + missing[1])
+        return cells.reshape(plane.shape[0], self._channels, *size)[..., :height, :width]
+
+    def cells(self, plane: Tensor, missing: tuple[int, int] = (0, 0)) -> Tensor:
+        """Do the same, but leave the cells as they come: see `as_cells`."""
+        padded = mirror_pad(plane, self._pad_px)
+        if missing != (0, 0):
+            padded = F.pad(padded, (0, missing[1], 0, missing[0]))
+        cells = F.conv2d(padded, self._weights, self._bias, stride=_CELL)
+        cells = cells.reshape(plane.shape[0], self._channels, *_CELL, *cells.shape[-2:])
+        return cells.permute(0, 1, 4, 2, 5, 3)
+
+
+def as_cells(image: Tensor) -> Tensor:
+    """View ``(B, C, H, W)``, H and W whole numbers of cells, as ``(B, C, H/p, p, W/q, q)``."""
+    count, channels, height, width = image.shape
+    rows, columns = height // _CELL[0], width // _CELL[1]
+    return image.view(count, channels, rows, _CELL[0], columns, _CELL[1])
+
+
+def is_whole_cells(height: int, width: int) -> bool:
+    """Return whether `as_cells` can view an image of this size."""
+    return height % _CELL[0] == 0 and width % _CELL[1] == 0
 
 
 def convolve_kernel(plane: Tensor, kernel: Tensor) -> Tensor:
@@ -46,7 +84,27 @@ def convolve_kernel(plane: Tensor, kernel: Tensor) -> Tensor:
     Returns:
         ``(B, 1, H, W)``.
     """
-    return _cell_convolution(plane, kernel[None, None, None], None)
+    return kernel_convolution(kernel)(plane)
+
+
+def kernel_convolution(kernel: Tensor) -> CellConvolution:
+    """Prepare `convolve_kernel` for a ``(k, l)`` kernel."""
+    return CellConvolution(kernel[None, None, None])
+
+
+def phase_convolution(weights: Tensor, bias: Tensor | None = None) -> CellConvolution:
+    """Prepare a convolution with one filter a channel and CFA site.
+
+    Args:
+        weights: ``(C, 4, k, k)`` with odd k: the filter, centred on the output pixel, that makes
+            a channel at a site (sites in row order).
+        bias: ``(C, 4)``, added; None: nothing.
+
+    Returns:
+        A function from ``(B, 1, H, W)`` mosaics with even H and W to ``(B, C, H, W)``.
+    """
+    sites = weights.reshape(-1, 2, 2, *weights.shape[2:])
+    return CellConvolution(sites, None if bias is None else bias.reshape(-1, 2, 2))
 
 
 def site_windows(values: Tensor, size: int) -> Tensor:
@@ -64,25 +122,6 @@ def site_windows(values: Tensor, size: int) -> Tensor:
     first = radius % 2
     tiled = tiled[..., first : first + size + 1, first : first + size + 1]
     return tiled.unfold(-2, size, 1).unfold(-2, size, 1).flatten(-4, -3)
-
-
-def _cell_convolution(plane: Tensor, filters: Tensor, bias: Tensor | None) -> Tensor:
-    """Filter ``(B, 1, H, W)`` by ``(C, p, q, k, l)``, repeated over the image: ``(B, C, H, W)``."""
-    channels, rows, columns, *size = filters.shape
-    height, width = plane.shape[-2:]
-    repeats = (1, _CELL[0] // rows, _CELL[1] // columns)
-    padded = mirror_pad(plane, (size[0] // 2, size[1] // 2))
-    # Whole cells only: what lies beyond the image is computed and cut off.
-    missing = (-height % _CELL[0], -width % _CELL[1])
-    padded = F.pad(padded, (0, missing[1], 0, missing[0]))
-    # Channels last: the pixels of a cell's row then lie side by side, as they do in the image.
-    weights = _shifted(filters.tile(*repeats, 1, 1)).to(memory_format=torch.channels_last)
-    offset = None if bias is None else bias.tile(*repeats).flatten()
-    cells = F.conv2d(padded, weights, offset, stride=_CELL)
-    cells = cells.reshape(plane.shape[0], channels, *_CELL, *cells.shape[-2:])
-    cells = cells.permute(0, 1, 4, 2, 5, 3)
-    image = cells.reshape(plane.shape[0], channels, height + missing[0], width + missing[1])
-    return image[..., :height, :width]
 
 
 def _shifted(filters: Tensor) -> Tensor:

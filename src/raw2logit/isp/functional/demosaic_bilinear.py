@@ -7,6 +7,7 @@ from torch import Tensor
 
 from raw2logit.cfa import CFA, colour_sites
 from raw2logit.isp.functional.convolution import phase_convolution, site_windows
+from raw2logit.isp.functional.slices import in_slices
 
 
 def demosaic_bilinear(mosaic: Tensor, kernels: Tensor, cfa: CFA) -> Tensor:
@@ -22,7 +23,10 @@ def demosaic_bilinear(mosaic: Tensor, kernels: Tensor, cfa: CFA) -> Tensor:
     Returns:
         ``(B, 3, H, W)``, linear.
     """
-    return phase_convolution(mosaic, bilinear_weights(kernels, cfa))
+    convolve = phase_convolution(bilinear_weights(kernels, cfa))
+    return in_slices(
+        lambda part: convolve(part[:, None]), mosaic, [kernels], reach_px=kernels.shape[-1] // 2
+    )
 
 
 def bilinear_kernels(dtype: torch.dtype | None = None) -> Tensor:

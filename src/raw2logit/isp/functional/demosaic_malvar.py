@@ -11,6 +11,7 @@ from torch import Tensor
 
 from raw2logit.cfa import CFA, colour_sites
 from raw2logit.isp.functional.convolution import phase_convolution
+from raw2logit.isp.functional.slices import in_slices
 
 # Rows of the kernel tensor: which missing colour is estimated where (the paper's figure 2).
 _GREEN_AT_RED_OR_BLUE, _SAME_ROW, _SAME_COLUMN, _DIAGONAL, _OWN_SAMPLE = range(5)
@@ -27,7 +28,8 @@ def demosaic_malvar(mosaic: Tensor, kernels: Tensor, cfa: CFA) -> Tensor:
     Returns:
         ``(B, 3, H, W)``, linear; samples keep their value at their own site.
     """
-    return phase_convolution(mosaic, malvar_weights(kernels, cfa))
+    convolve = phase_convolution(malvar_weights(kernels, cfa))
+    return in_slices(lambda part: convolve(part[:, None]), mosaic, [kernels], reach_px=2)
 
 
 def malvar_weights(kernels: Tensor, cfa: CFA) -> Tensor:

@@ -2,25 +2,45 @@
 
 D. Menon, S. Andriani, G. Calvagno, "Demosaicing with directional filtering and a posteriori
 decision", IEEE Transactions on Image Processing 16(1), 2007.
+
+The red and the blue samples of a Bayer mosaic are two lattices that see the same surroundings:
+green samples to the right and below, the other lattice on the diagonal. So every plane here is a
+pair, ``(2, B, rows, columns)``, one for each lattice, and has values only at the sites that need
+them. A plane lies on one of four kinds of site, from a lattice's own site ``(i, j)``: there
+(own), at ``(i, j + 1/2)`` (right), ``(i + 1/2, j)`` (below) or ``(i + 1/2, j + 1/2)`` (diagonal).
+The mosaic is mirrored once, and each step returns the smaller plane that it is sure of.
+
+All that the paper interpolates after its decision is linear in the colour difference
+``D = sampled colour - green`` at own sites, and green samples keep their value:
+
+- Red and blue at green sites: green plus the mean of the two neighbouring D.
+- Refined D: mean of three along the decided direction, whose outer two are such means.
+- Red minus blue at green sites: the mean D of the two red neighbours minus that of the two blue.
+- Blue at red sites and red at blue ones: the sampled colour minus the mean of three "red minus
+  blue" along the decided direction, the middle one of which comes from the unrefined D.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from raw2logit.cfa import CFA, colour_sites
 from raw2logit.isp.functional.borders import mirror_pad
 
 _MARGIN_PX = 10
-"""Reach of the whole algorithm: green 2, gradient 2, decision 2, chroma 1, refinement 3."""
+"""The reach of 8 px, and one cell more as the second lattice begins and ends a pixel later."""
 
+_GREEN = 1
 _ROWS, _COLUMNS = -2, -1
 
 
 def demosaic_menon(mosaic: Tensor, cfa: CFA, *, refine: bool = True) -> Tensor:
     """Interpolate green along the direction that leaves the smoother colour difference.
+
+    At each red and blue sample the direction is horizontal where the colour difference varies
+    vertically at least as much, so that a tie is horizontal. A pixel depends on the mosaic up to
+    8 px away; beyond its borders the mosaic is mirrored.
 
     Args:
         mosaic: ``(B, H, W)``, linear, even H and W.
@@ -29,126 +49,150 @@ def demosaic_menon(mosaic: Tensor, cfa: CFA, *, refine: bool = True) -> Tensor:
 
     Returns:
         ``(B, 3, H, W)``, linear; samples keep their value at their own site. Differentiable
-        wherever the decision does not tie.
+        wherever the decision does not tie; no gradient passes through the decision itself.
     """
-    padded = mirror_pad(mosaic[:, None], _MARGIN_PX)[:, 0]
-    sites = _Sites(padded, cfa)
-    green, horizontal = _interpolate_green(padded, sites)
-    red, blue = _interpolate_red_blue(padded, green, horizontal, sites)
+    start = 1 if colour_sites(cfa)[0] == _GREEN else 0
+    own, right, below = _sample(mirror_pad(mosaic[:, None], _MARGIN_PX)[:, 0], start)
+
+    in_row = _directional_difference(own, right, _COLUMNS)
+    in_column = _directional_difference(own, below, _ROWS)
+    horizontal = _decide(in_row.detach(), in_column.detach())
+    difference = torch.lerp(_crop(in_column, 1, 2), _crop(in_row, 2, 1), horizontal) / 4
+
+    refined = unrefined = _crop(difference, 1, 1)
     if refine:
-        red, green, blue = _refine(red, green, blue, horizontal, sites)
-    image = torch.stack([red, green, blue], dim=1)
-    return image[..., _MARGIN_PX:-_MARGIN_PX, _MARGIN_PX:-_MARGIN_PX]
+        along = _neighbours_along(_crop(horizontal, 1, 1), difference)
+        refined = torch.add(along, unrefined, alpha=4) / 6
+    six_to_other = _six_to_other(torch.add(refined, unrefined, alpha=0.5), horizontal)
+
+    own, right, below = (_crop(samples, 4, 4) for samples in (own, right, below))
+    green = own - _crop(refined, 1, 1)
+    other = torch.sub(own, six_to_other, alpha=1 / 6)
+    at_right = torch.add(right, _pair_sums(refined[..., 1:-1, 1:], _COLUMNS), alpha=0.5)
+    at_below = torch.add(below, _pair_sums(refined[..., 1:, 1:-1], _ROWS), alpha=0.5)
+
+    # By channel, row and column of the first pixel, counted from 2 px above and left of the image.
+    planes = {(_GREEN, 0, start + 1): right[0], (_GREEN, 1, start): below[0]}
+    first = colour_sites(cfa)[start]
+    for lattice, channel in enumerate((first, 2 - first)):
+        row, column = lattice, start + lattice
+        planes[channel, row, column] = own[lattice]
+        planes[_GREEN, row, column] = green[lattice]
+        planes[2 - channel, row, column] = other[lattice]
+        planes[channel, row, column + 1] = at_right[lattice]
+        planes[channel, row + 1, column] = at_below[lattice]
+    return _interleave(planes, mosaic.shape[-2], mosaic.shape[-1])
 
 
-class _Sites:
-    """Boolean ``(H, W)`` masks of a mosaic: which colour lies where."""
+def _sample(padded: Tensor, start: int) -> list[Tensor]:
+    """Return the samples at own, right and below sites of both lattices.
 
-    def __init__(self, mosaic: Tensor, cfa: CFA) -> None:
-        height, width = mosaic.shape[-2:]
-        cell = torch.tensor(colour_sites(cfa), device=mosaic.device).reshape(2, 2)
-        colour = cell.repeat(height // 2, width // 2)
-        self.red = colour == 0
-        self.green = colour == 1
-        self.blue = colour == 2
-        self.red_row = self.red.any(dim=1, keepdim=True).expand_as(colour)
+    The first lattice begins at column `start` of row 0, the second one pixel down and right.
+    """
+    rows, columns = padded.shape[-2] - 2, padded.shape[-1] - 2
 
+    def every_second(row: int, column: int) -> Tensor:
+        return padded[:, row : row + rows - 1 : 2, column : column + columns - 1 : 2]
 
-def _neighbours(plane: Tensor, axis: int, step: int = 1) -> Tensor:
-    """Return the sum of the two pixels `step` before and after along an axis, mirrored borders."""
-    length = plane.shape[axis]
-    pad = (step, step, 0, 0) if axis == _COLUMNS else (0, 0, step, step)
-    padded = F.pad(plane[:, None], pad, mode="reflect")[:, 0]
-    return padded.narrow(axis, 0, length) + padded.narrow(axis, 2 * step, length)
+    return [
+        torch.stack([every_second(row, start + column), every_second(row + 1, start + column + 1)])
+        for row, column in ((0, 0), (0, 1), (1, 0))
+    ]
 
 
-def _mean3(plane: Tensor, axis: int) -> Tensor:
-    return (_neighbours(plane, axis) + plane) / 3
+def _pair_sums(plane: Tensor, axis: int) -> Tensor:
+    """Sum each two neighbours along an axis: the result lies between them."""
+    length = plane.shape[axis] - 1
+    return plane.narrow(axis, 0, length) + plane.narrow(axis, 1, length)
 
 
-def _along(horizontal: Tensor, plane: Tensor) -> Tensor:
-    """Average three pixels along the direction that was decided for each."""
-    return torch.where(horizontal, _mean3(plane, _COLUMNS), _mean3(plane, _ROWS))
+def _gradient(plane: Tensor, axis: int) -> Tensor:
+    """Return how much each two neighbours differ: the result lies between them."""
+    length = plane.shape[axis] - 1
+    return (plane.narrow(axis, 0, length) - plane.narrow(axis, 1, length)).abs()
 
 
-def _interpolate_green(mosaic: Tensor, sites: _Sites) -> tuple[Tensor, Tensor]:
-    """Return green and, as a mask, where the horizontal estimate was chosen."""
-    estimates, smoothness = [], []
-    for axis in (_COLUMNS, _ROWS):
-        filtered = (
-            0.5 * _neighbours(mosaic, axis) + 0.5 * mosaic - 0.25 * _neighbours(mosaic, axis, 2)
+def _crop(plane: Tensor, rows: int, columns: int) -> Tensor:
+    """Drop as many rows and columns on each side."""
+    return plane.narrow(_ROWS, rows, plane.shape[_ROWS] - 2 * rows).narrow(
+        _COLUMNS, columns, plane.shape[_COLUMNS] - 2 * columns
+    )
+
+
+def _from_other(diagonal: Tensor) -> Tensor:
+    """Exchange the lattices: a diagonal site of the one is an own site of the other."""
+    return torch.stack([diagonal[1, ..., :-1, :-1], diagonal[0, ..., 1:, 1:]])
+
+
+def _neighbours_along(horizontal: Tensor, plane: Tensor) -> Tensor:
+    """Sum the two next own sites in the decided direction."""
+    rows, columns = plane[..., 1:-1, :], plane[..., 1:-1]
+    return torch.lerp(
+        columns[..., :-2, :] + columns[..., 2:, :], rows[..., :-2] + rows[..., 2:], horizontal
+    )
+
+
+def _six_to_other(mixed: Tensor, horizontal: Tensor) -> Tensor:
+    """Return six times (sampled colour - colour of the other lattice) at own sites.
+
+    That is the mean of three, in terms of `mixed`, the refined D plus half the unrefined one: what
+    the lattice has on the line of the decided direction, minus what the other lattice has on the
+    four diagonals, which is the same for both directions.
+    """
+    line = torch.add(_neighbours_along(_crop(horizontal, 2, 2), mixed), _crop(mixed, 1, 1), alpha=2)
+    return line - _from_other(_pair_sums(_pair_sums(mixed, _ROWS), _COLUMNS))
+
+
+def _directional_difference(own: Tensor, green: Tensor, axis: int) -> Tensor:
+    """Interpolate green along an axis and return four times (sampled colour - green).
+
+    The paper's filter, green ``(0.5 0 0.5)`` and sampled colour ``(-0.25 0 0.5 0 -0.25)``, is two
+    sums of two over the second differences at green sites.
+    """
+    between = green.narrow(axis, 0, green.shape[axis] - 1)
+    return _pair_sums(torch.sub(_pair_sums(own, axis), between, alpha=2), axis)
+
+
+def _decide(in_row: Tensor, in_column: Tensor) -> Tensor:
+    """Return 1 where the direction is horizontal, else 0.
+
+    The paper's classifier compares two sums over 5x5 px. One is of the horizontal gradients of
+    the horizontally interpolated difference, each at the green pixel that it spans, weighted ::
+
+        . 1 . 1 .
+        . . 1 . .      the middle column belongs to the other lattice
+        . 3 . 3 .
+        . . 1 . .
+        . 1 . 1 .
+
+    and the other, transposed, is of the vertical ones. Their difference is summed in steps: two
+    vertical minus two horizontal gradients at diagonal sites; four of these around the site,
+    which leave 1 of each 3, and the other lattice's at the site.
+    """
+    across, down = _gradient(in_row, _COLUMNS), _gradient(in_column, _ROWS)
+    rougher_down = _crop(_pair_sums(down, _COLUMNS), 0, 1) - _crop(_pair_sums(across, _ROWS), 1, 0)
+    margin = (
+        _pair_sums(_pair_sums(rougher_down, _ROWS), _COLUMNS)
+        + _from_other(rougher_down)
+        + _crop(_pair_sums(down, _ROWS), 0, 2)
+        - _crop(_pair_sums(across, _COLUMNS), 2, 0)
+    )
+    return margin.ge_(0)  # in place it keeps the dtype, which spares a conversion
+
+
+def _interleave(planes: dict[tuple[int, int, int], Tensor], height: int, width: int) -> Tensor:
+    """Cut the image out of its 3x4 planes and put them together: ``(B, 3, H, W)``."""
+    rows, columns = height // 2, width // 2
+    cells = {
+        (channel, row % 2, column % 2): plane.narrow(_ROWS, 1 - row // 2, rows).narrow(
+            _COLUMNS, 1 - column // 2, columns
         )
-        green = torch.where(sites.green, mosaic, filtered)
-        # The colour difference of the sampled colour lives on every second pixel of a row.
-        difference = torch.where(sites.green, 0.0, mosaic - green)
-        estimates.append(green)
-        smoothness.append(_roughness(difference, axis))
-    horizontal = smoothness[1] >= smoothness[0]
-    return torch.where(horizontal, estimates[0], estimates[1]), horizontal
-
-
-def _roughness(difference: Tensor, axis: int) -> Tensor:
-    """Sum the gradients of a colour difference over the classifier's window."""
-    length = difference.shape[axis]
-    pad = (0, 2, 0, 0) if axis == _COLUMNS else (0, 0, 0, 2)
-    ahead = F.pad(difference[:, None], pad, mode="reflect")[:, 0].narrow(axis, 2, length)
-    gradient = (difference - ahead).abs()
-    window = gradient.new_tensor(
-        [[1, 0, 1, 0, 0], [0, 1, 0, 0, 0], [3, 0, 3, 0, 0], [0, 1, 0, 0, 0], [1, 0, 1, 0, 0]]
+        for (channel, row, column), plane in planes.items()
+    }
+    even, odd = (
+        torch.stack([cells[channel, row, column] for channel in range(3) for row in (0, 1)], dim=1)
+        .reshape(-1, 3, 2, rows, columns)
+        .transpose(2, 3)
+        for column in (0, 1)
     )
-    if axis == _ROWS:
-        window = window.T
-    return F.conv2d(gradient[:, None], window[None, None], padding=2)[:, 0]
-
-
-def _interpolate_red_blue(
-    mosaic: Tensor, green: Tensor, horizontal: Tensor, sites: _Sites
-) -> tuple[Tensor, Tensor]:
-    def at_green(axis: int) -> Tensor:
-        return green + 0.5 * _neighbours(mosaic - green, axis)
-
-    in_row, in_column = at_green(_COLUMNS), at_green(_ROWS)
-    red = torch.where(sites.red_row, in_row, in_column)
-    blue = torch.where(sites.red_row, in_column, in_row)
-    red = torch.where(sites.red, mosaic, red)
-    blue = torch.where(sites.blue, mosaic, blue)
-
-    def across(wanted: Tensor, known: Tensor) -> Tensor:
-        """Estimate one colour at the sites of the other through their difference."""
-        difference = wanted - known
-        mean = torch.where(
-            horizontal, _neighbours(difference, _COLUMNS), _neighbours(difference, _ROWS)
-        )
-        return known + 0.5 * mean
-
-    return (
-        torch.where(sites.blue, across(red, blue), red),
-        torch.where(sites.red, across(blue, red), blue),
-    )
-
-
-def _refine(
-    red: Tensor, green: Tensor, blue: Tensor, horizontal: Tensor, sites: _Sites
-) -> tuple[Tensor, Tensor, Tensor]:
-    # Green at red and blue sites: low-pass of the colour difference along the decided direction.
-    green = torch.where(
-        sites.red,
-        red - _along(horizontal, red - green),
-        torch.where(sites.blue, blue - _along(horizontal, blue - green), green),
-    )
-    # Red and blue at green sites: from the neighbours that were sampled in that colour.
-    red_difference, blue_difference = red - green, blue - green
-    red_at_green = torch.where(
-        sites.red_row, _neighbours(red_difference, _COLUMNS), _neighbours(red_difference, _ROWS)
-    )
-    blue_at_green = torch.where(
-        sites.red_row, _neighbours(blue_difference, _ROWS), _neighbours(blue_difference, _COLUMNS)
-    )
-    red = torch.where(sites.green, green + 0.5 * red_at_green, red)
-    blue = torch.where(sites.green, green + 0.5 * blue_at_green, blue)
-    # Red at blue sites and blue at red ones: low-pass of red minus blue.
-    difference = _along(horizontal, red - blue)
-    red = torch.where(sites.blue, blue + difference, red)
-    difference = _along(horizontal, red - blue)
-    blue = torch.where(sites.red, red - difference, blue)
-    return red, green, blue
+    return torch.stack([even, odd], dim=-1).reshape(-1, 3, height, width)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 GRADIENT_FLOOR = 1e-5
 """Below this linear value no gradient passes: the slope of v^(1/gamma) grows without bound."""
+_SMALLEST_HALF = 2.0**-24
+_ZERO = -1e4
+"""Exponent of two whose power, and that of any gamma's share of it, is 0."""
 
 
 def encode_gamma(image: Tensor, gamma: Tensor) -> Tensor:
@@ -20,11 +26,15 @@ def encode_gamma(image: Tensor, gamma: Tensor) -> Tensor:
         ``(B, 3, H, W)``, encoded, in [0, 1]. The value is exact everywhere; the gradient with
         respect to the image is zero where the clip acts and below `GRADIENT_FLOOR`.
     """
-    clipped = image.clamp(0.0, 1.0)
+    # The smallest value stands for 0, whose logarithm is minus infinity: slow, and no gradient.
+    smallest = _SMALLEST_HALF if image.dtype == torch.float16 else torch.finfo(image.dtype).tiny
+    above_zero = math.log2(smallest) + 0.5
+    value = image.detach().clamp(smallest, 1.0)
+    # Powers of two are the fast ones, and in place where no gradient needs the steps between.
     if not torch.is_grad_enabled():
-        # Powers of two are the fast ones; log2(0) is -inf, which exp2 turns into 0 again.
-        return clipped.log2_().div_(gamma).exp2_()
-    positive = clipped > 0.0
-    base = torch.where(clipped > GRADIENT_FLOOR, clipped, clipped.detach())
-    encoded = (torch.where(positive, base, 1.0).log2() / gamma).exp2()
-    return torch.where(positive, encoded, 0.0)
+        exponent = F.threshold(value.log2_(), above_zero, _ZERO, inplace=True)
+        return exponent.div_(gamma).exp2_()
+    # The value of the one, the gradient of the other.
+    limited = F.hardtanh(image, GRADIENT_FLOOR, 1.0)
+    value = value * (limited / limited.detach())
+    return (F.threshold(value.log2(), above_zero, _ZERO) / gamma).exp2()

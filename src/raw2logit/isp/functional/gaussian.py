@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from raw2logit.isp.functional.convolution import convolve_kernel
+from raw2logit.isp.functional.convolution import Convolution, kernel_convolution
 
-_SMALL_RADIUS_PX = 4
+SMALL_RADIUS_PX = 4
 """Up to this radius one pass in two dimensions is faster than two passes in one."""
 
 
@@ -22,10 +22,16 @@ def gaussian_blur(plane: Tensor, sigma_px: Tensor, radius_px: int) -> Tensor:
     Returns:
         ``(B, 1, H, W)``.
     """
+    return gaussian_convolution(sigma_px, radius_px)(plane)
+
+
+def gaussian_convolution(sigma_px: Tensor, radius_px: int) -> Convolution:
+    """Prepare `gaussian_blur`."""
     weights = gaussian_weights(sigma_px, radius_px)
-    if radius_px <= _SMALL_RADIUS_PX:
-        return convolve_kernel(plane, weights[:, None] * weights)
-    return convolve_kernel(convolve_kernel(plane, weights[:, None]), weights[None])
+    if radius_px <= SMALL_RADIUS_PX:
+        return kernel_convolution(weights[:, None] * weights)
+    rows, columns = kernel_convolution(weights[:, None]), kernel_convolution(weights[None])
+    return lambda plane: columns(rows(plane))
 
 
 def gaussian_weights(sigma_px: Tensor, radius_px: int) -> Tensor:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from raw2logit.isp.functional.gaussian import gaussian_blur
+from raw2logit.isp.functional.convolution import Convolution, kernel_convolution
+from raw2logit.isp.functional.gaussian import (
+    SMALL_RADIUS_PX,
+    gaussian_convolution,
+    gaussian_weights,
+)
 
 SHARPEN_KERNEL = ((0.0, -1.0, 0.0), (-1.0, 5.0, -1.0), (0.0, -1.0, 0.0))
 """Identity minus the 4-neighbour Laplacian."""
@@ -23,4 +30,19 @@ def unsharp_mask(plane: Tensor, sigma_px: Tensor, amount: Tensor, radius_px: int
     Returns:
         ``(B, 1, H, W)``.
     """
-    return plane + amount * (plane - gaussian_blur(plane, sigma_px, radius_px))
+    return unsharp_convolution(sigma_px, amount, radius_px)(plane)
+
+
+def unsharp_convolution(sigma_px: Tensor, amount: Tensor, radius_px: int) -> Convolution:
+    """Prepare `unsharp_mask`."""
+    if radius_px <= SMALL_RADIUS_PX:
+        return kernel_convolution(unsharp_kernel(sigma_px, amount, radius_px))
+    blur = gaussian_convolution(sigma_px, radius_px)
+    return lambda plane: plane + amount * (plane - blur(plane))
+
+
+def unsharp_kernel(sigma_px: Tensor, amount: Tensor, radius_px: int) -> Tensor:
+    """Return `unsharp_mask` as one ``(2 radius_px + 1, 2 radius_px + 1)`` kernel."""
+    weights = gaussian_weights(sigma_px, radius_px)
+    centre = F.pad(torch.ones_like(weights[:1, None]), (radius_px,) * 4)
+    return (1 + amount) * centre - amount * (weights[:, None] * weights)

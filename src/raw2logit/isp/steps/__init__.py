@@ -7,6 +7,7 @@ property in natural units.
 
 from raw2logit.isp.steps.base import (
     FAMILIES,
+    KernelStep,
     LinearStep,
     LumaStep,
     Step,
@@ -45,6 +46,7 @@ __all__ = [
     "Gamma",
     "GaussianDenoise",
     "KernelDenoise",
+    "KernelStep",
     "LinearStep",
     "LumaStep",
     "MalvarDemosaic",

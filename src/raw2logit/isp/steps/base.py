@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from raw2logit.camera import Camera
 from raw2logit.errors import InputError
 from raw2logit.isp import functional
+from raw2logit.isp.functional.convolution import kernel_convolution
 from raw2logit.isp.linear import LinearMap
 
 FAMILIES = (
@@ -93,11 +94,30 @@ class LumaStep(Step):
 
     def filter(self, luma: Tensor) -> Tensor:
         """Map a luma plane ``(B, 1, H, W)`` to the same shape."""
-        raise NotImplementedError(f"{type(self).__name__} must define filter")
+        return self.prepare()(luma)
+
+    def prepare(self) -> Callable[[Tensor], Tensor]:
+        """Return `filter` with all computed that depends on parameters alone.
+
+        A step defines one of the two.
+        """
+        return self.filter
 
     def forward(self, image: Tensor) -> Tensor:
         """Map ``(B, 3, H, W)`` to the same shape."""
         return functional.filter_luma(image, self.filter)
+
+
+class KernelStep(LumaStep):
+    """A filter of the luma that is one small kernel."""
+
+    def luma_kernel(self) -> Tensor:
+        """Return the ``(k, k)`` kernel, k odd."""
+        raise NotImplementedError(f"{type(self).__name__} must define luma_kernel")
+
+    def prepare(self) -> Callable[[Tensor], Tensor]:
+        """Return the filter of a luma plane."""
+        return kernel_convolution(self.luma_kernel())
 
 
 def parameter(values: object, dtype: torch.dtype | None) -> nn.Parameter:

@@ -8,8 +8,13 @@ import torch
 from torch import Tensor
 
 from raw2logit.isp import functional
-from raw2logit.isp.functional.gaussian import gaussian_radius, gaussian_weights
-from raw2logit.isp.steps.base import LumaStep, log_parameter, parameter, register_step
+from raw2logit.isp.functional.convolution import Convolution
+from raw2logit.isp.functional.gaussian import (
+    gaussian_convolution,
+    gaussian_radius,
+    gaussian_weights,
+)
+from raw2logit.isp.steps.base import KernelStep, LumaStep, log_parameter, parameter, register_step
 
 
 @register_step("me")
@@ -25,7 +30,7 @@ class MedianDenoise(LumaStep):
 
 
 @register_step("ga")
-class GaussianDenoise(LumaStep):
+class GaussianDenoise(KernelStep):
     """Gaussian filter; learns its standard deviation.
 
     Attributes:
@@ -52,13 +57,18 @@ class GaussianDenoise(LumaStep):
         """Standard deviation in pixels."""
         return self.log_sigma_px.exp()
 
-    def filter(self, luma: Tensor) -> Tensor:
-        """Map a luma plane ``(B, 1, H, W)`` to the same shape."""
-        return functional.gaussian_blur(luma, self.sigma_px, self.support_px)
+    def luma_kernel(self) -> Tensor:
+        """Return the sampled gaussian."""
+        weights = gaussian_weights(self.sigma_px, self.support_px)
+        return weights[:, None] * weights
+
+    def prepare(self) -> Convolution:
+        """Return the filter of a luma plane."""
+        return gaussian_convolution(self.sigma_px, self.support_px)
 
 
 @register_step("k")
-class KernelDenoise(LumaStep):
+class KernelDenoise(KernelStep):
     """Correlate with a free kernel; learns its 5x5 values.
 
     It starts as the gaussian of `GaussianDenoise`, which samples as many.
@@ -81,9 +91,9 @@ class KernelDenoise(LumaStep):
         """Half a kernel."""
         return self.kernel.shape[-1] // 2
 
-    def filter(self, luma: Tensor) -> Tensor:
-        """Map a luma plane ``(B, 1, H, W)`` to the same shape."""
-        return functional.convolve_kernel(luma, self.kernel)
+    def luma_kernel(self) -> Tensor:
+        """Return the kernel."""
+        return self.kernel
 
 
 @register_step("ff")

@@ -7,20 +7,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from raw2logit.isp import functional
+from raw2logit.isp.functional.convolution import Convolution
 from raw2logit.isp.functional.gaussian import gaussian_radius
-from raw2logit.isp.steps.base import LumaStep, log_parameter, parameter, register_step
+from raw2logit.isp.functional.sharpen import SHARPEN_KERNEL, unsharp_convolution, unsharp_kernel
+from raw2logit.isp.steps.base import KernelStep, log_parameter, parameter, register_step
 
 
 @register_step("s")
-class SharpenFilter(LumaStep):
+class SharpenFilter(KernelStep):
     """Correlate the luma with a kernel; learns its 3x3 values."""
 
     family = "sharpen"
 
     def __init__(
         self,
-        kernel: Sequence[Sequence[float]] = functional.SHARPEN_KERNEL,
+        kernel: Sequence[Sequence[float]] = SHARPEN_KERNEL,
         dtype: torch.dtype | None = None,
     ) -> None:
         """Start from a square kernel of odd size."""
@@ -33,13 +34,13 @@ class SharpenFilter(LumaStep):
         """Half a kernel."""
         return self.kernel.shape[-1] // 2
 
-    def filter(self, luma: Tensor) -> Tensor:
-        """Map a luma plane ``(B, 1, H, W)`` to the same shape."""
-        return functional.convolve_kernel(luma, self.kernel)
+    def luma_kernel(self) -> Tensor:
+        """Return the kernel."""
+        return self.kernel
 
 
 @register_step("u")
-class UnsharpMask(LumaStep):
+class UnsharpMask(KernelStep):
     """Add to the luma `amount` times what a gaussian removes; learns radius and amount.
 
     Attributes:
@@ -69,6 +70,10 @@ class UnsharpMask(LumaStep):
         """Standard deviation of the gaussian in pixels."""
         return self.log_radius_px.exp()
 
-    def filter(self, luma: Tensor) -> Tensor:
-        """Map a luma plane ``(B, 1, H, W)`` to the same shape."""
-        return functional.unsharp_mask(luma, self.radius_px, self.amount, self.support_px)
+    def luma_kernel(self) -> Tensor:
+        """Return the kernel: 1 plus the amount at the centre, minus the amount of a gaussian."""
+        return unsharp_kernel(self.radius_px, self.amount, self.support_px)
+
+    def prepare(self) -> Convolution:
+        """Return the filter of a luma plane."""
+        return unsharp_convolution(self.radius_px, self.amount, self.support_px)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+import torch
 from torch import Tensor
 
 SLICE_PX = 4 * 256 * 256
@@ -11,29 +12,41 @@ SLICE_PX = 4 * 256 * 256
 _TILE_PX = 512
 
 
-def in_slices(process: Callable[[Tensor], Tensor], raw: Tensor, reach_px: int | None) -> Tensor:
+def in_slices(
+    process: Callable[[Tensor], Tensor],
+    raw: Tensor,
+    parameters: Iterable[Tensor] = (),
+    *,
+    reach_px: int | None = None,
+) -> Tensor:
     """Process a batch a few images at a time, and large frames in tiles that overlap.
+
+    Off a CPU, and while a graph is traced, all is processed at once. Where a gradient is asked
+    for, frames stay whole.
 
     Args:
         process: From ``(B, H, W)`` mosaics to ``(B, 3, H, W)`` images, whatever B, H and W.
         raw: ``(B, H, W)``.
+        parameters: Those of `process`: whether one of them wants a gradient.
         reach_px: How far away a pixel can be that changes an output pixel; None: anywhere, so
             that frames stay whole.
 
     Returns:
         What ``process(raw)`` returns.
     """
-    count, height, width = raw.shape
-    if count * height * width <= SLICE_PX or (count == 1 and reach_px is None):
+    if torch.compiler.is_compiling() or raw.device.type != "cpu" or raw.numel() <= SLICE_PX:
         return process(raw)
-    parts = (
-        _batches(raw)
-        if height * width <= SLICE_PX or reach_px is None
-        else _tiles(raw, reach_px + reach_px % 2)
-    )
-    view = raw.new_empty(count, 3, height, width)
-    for target, source, inner in parts:
-        view[target] = process(raw[source])[inner]
+    count, height, width = raw.shape
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (raw, *parameters)):
+        return torch.cat([process(raw[images]) for _, (images,), _ in _batches(raw)])
+    with torch.no_grad():
+        view = raw.new_empty(count, 3, height, width)
+        if height * width <= SLICE_PX or reach_px is None:
+            parts = _batches(raw)
+        else:
+            parts = _tiles(raw, reach_px + reach_px % 2)
+        for target, source, inner in parts:
+            view[target] = process(raw[source])[inner]
     return view
 
 
