@@ -10,10 +10,12 @@ a filter of its own, which is what a linear demosaicing is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_weight
 
 from raw2logit.isp.functional.borders import mirror_pad
 
@@ -40,26 +42,95 @@ class CellConvolution:
         self._channels = channels
         self._pad_px = (size[0] // 2, size[1] // 2)
         # Channels last: the pixels of a cell's row then lie side by side, as they do in the image.
-        self._weights = _shifted(filters.tile(*repeats, 1, 1)).to(memory_format=torch.channels_last)
+        self._weights = _shifted(filters.tile(*repeats, 1, 1))[..., None].permute(0, 3, 1, 2)
         self._bias = None if bias is None else bias.tile(*repeats).flatten()
 
     def __call__(self, plane: Tensor) -> Tensor:
         """Filter ``(B, 1, H, W)`` to ``(B, C, H, W)``."""
-        height, width = plane.shape[-2:]
-        # Whole cells only: what lies beyond the image is computed and cut off.
-        missing = (-height % _CELL[0], -width % _CELL[1])
-        cells = self.cells(plane, missing)
-        size = (height + missing[0], width + missing[1])
-        return cells.reshape(plane.shape[0], self._channels, *size)[..., :height, :width]
+        return self.valid(mirror_pad(plane, self._pad_px))
 
-    def cells(self, plane: Tensor, missing: tuple[int, int] = (0, 0)) -> Tensor:
-        """Do the same, but leave the cells as they come: see `as_cells`."""
-        padded = mirror_pad(plane, self._pad_px)
-        if missing != (0, 0):
-            padded = F.pad(padded, (0, missing[1], 0, missing[0]))
+    def valid(self, padded: Tensor) -> Tensor:
+        """Do the same to planes that are padded already."""
+        height = padded.shape[-2] - 2 * self._pad_px[0]
+        width = padded.shape[-1] - 2 * self._pad_px[1]
+        cells = self._cells(_to_whole_cells(padded, height, width))
+        size = (height + -height % _CELL[0], width + -width % _CELL[1])
+        return cells.reshape(padded.shape[0], self._channels, *size)[..., :height, :width]
+
+    def cells(self, plane: Tensor) -> Tensor:
+        """Filter a plane of whole cells, and leave them as they come: see `as_cells`."""
+        return self._cells(mirror_pad(plane, self._pad_px))
+
+    def _cells(self, padded: Tensor) -> Tensor:
         cells = F.conv2d(padded, self._weights, self._bias, stride=_CELL)
-        cells = cells.reshape(plane.shape[0], self._channels, *_CELL, *cells.shape[-2:])
+        cells = cells.reshape(padded.shape[0], self._channels, *_CELL, *cells.shape[-2:])
         return cells.permute(0, 1, 4, 2, 5, 3)
+
+
+class _Correlation(torch.autograd.Function):
+    """Correlation of a padded plane with a kernel.
+
+    The library's gradient with respect to the input of a convolution with a stride costs ten
+    times the convolution. It is itself a correlation of a plane, with the kernel turned by 180
+    degrees, and is computed as one here.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(padded: Tensor, kernel: Tensor) -> Tensor:
+        return CellConvolution(kernel[None, None, None]).valid(padded).contiguous()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:  # noqa: ANN401
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:  # noqa: ANN401
+        padded, kernel = ctx.saved_tensors
+        rows, columns = kernel.shape
+        of_plane = of_kernel = None
+        if ctx.needs_input_grad[0]:
+            around = F.pad(gradient, (columns - 1, columns - 1, rows - 1, rows - 1))
+            of_plane = _Correlation.apply(around, kernel.flip(0, 1))
+        if ctx.needs_input_grad[1]:
+            of_kernel = _kernel_gradient(padded, gradient, rows, columns)
+        return of_plane, of_kernel
+
+    @staticmethod
+    def jvp(ctx: Any, padded_t: Tensor | None, kernel_t: Tensor | None) -> Tensor:  # noqa: ANN401
+        padded, kernel = ctx.saved_tensors
+        parts = []
+        if padded_t is not None:
+            parts.append(_Correlation.forward(padded_t, kernel))
+        if kernel_t is not None:
+            parts.append(_Correlation.forward(padded, kernel_t))
+        return sum(parts[1:], start=parts[0])
+
+
+def _kernel_gradient(padded: Tensor, gradient: Tensor, rows: int, columns: int) -> Tensor:
+    """Return what a gradient of the output says of a ``(rows, columns)`` kernel."""
+    height, width = gradient.shape[-2:]
+    gradient = F.pad(gradient, (0, -width % _CELL[1], 0, -height % _CELL[0]))
+    cells = as_cells(gradient.contiguous()).permute(0, 2, 4, 1, 3, 5).flatten(3)
+    shape = (_CELL[0] * _CELL[1], 1, _CELL[0] + rows - 1, _CELL[1] + columns - 1)
+    shifted: Tensor = conv2d_weight(  # type: ignore[no-untyped-call]
+        _to_whole_cells(padded, height, width),
+        shape,
+        cells.permute(0, 3, 1, 2),
+        stride=_CELL,
+    )
+    # Each pixel of the cell has its part of the window: back to the kernel, and all together.
+    placed = shifted.reshape(*_CELL, *shape[2:]).permute(1, 3, 0, 2)  # q Q p P
+    placed = _unskewed(placed).permute(2, 3, 0, 1)  # p k q Q
+    return _unskewed(placed).sum((0, 2))
+
+
+def _to_whole_cells(padded: Tensor, height: int, width: int) -> Tensor:
+    """Add what is missing to whole cells; what is computed there is cut off."""
+    missing = (-height % _CELL[0], -width % _CELL[1])
+    return padded if missing == (0, 0) else F.pad(padded, (0, missing[1], 0, missing[0]))
 
 
 def as_cells(image: Tensor) -> Tensor:
@@ -87,9 +158,17 @@ def convolve_kernel(plane: Tensor, kernel: Tensor) -> Tensor:
     return kernel_convolution(kernel)(plane)
 
 
-def kernel_convolution(kernel: Tensor) -> CellConvolution:
+def kernel_convolution(kernel: Tensor) -> Convolution:
     """Prepare `convolve_kernel` for a ``(k, l)`` kernel."""
-    return CellConvolution(kernel[None, None, None])
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return CellConvolution(kernel[None, None, None])
+    pad_px = (kernel.shape[0] // 2, kernel.shape[1] // 2)
+
+    def convolve(plane: Tensor) -> Tensor:
+        filtered: Tensor = _Correlation.apply(mirror_pad(plane, pad_px), kernel)
+        return filtered
+
+    return convolve
 
 
 def phase_convolution(weights: Tensor, bias: Tensor | None = None) -> CellConvolution:
@@ -127,11 +206,11 @@ def site_windows(values: Tensor, size: int) -> Tensor:
 def _shifted(filters: Tensor) -> Tensor:
     """Place the filter of each pixel of a cell into a window of the whole cell.
 
-    ``(C, p, q, k, l)`` to ``(C p q, 1, p + k - 1, q + l - 1)``.
+    ``(C, p, q, k, l)`` to ``(C p q, p + k - 1, q + l - 1)``.
     """
     placed = _skewed(filters.transpose(2, 3))  # C p k q Q
     placed = _skewed(placed.permute(0, 3, 4, 1, 2))  # C q Q p P
-    return placed.permute(0, 3, 1, 4, 2).flatten(0, 2)[:, None]
+    return placed.permute(0, 3, 1, 4, 2).flatten(0, 2)
 
 
 def _skewed(filters: Tensor) -> Tensor:
@@ -140,3 +219,10 @@ def _skewed(filters: Tensor) -> Tensor:
     # Rows with n zeros behind them, read in lines that are one shorter, start one later each.
     line = F.pad(filters, (0, count)).flatten(-2)[..., :-count]
     return line.reshape(*line.shape[:-1], count, count + size - 1)
+
+
+def _unskewed(shifted: Tensor) -> Tensor:
+    """Undo `_skewed`: ``(..., n, n + k - 1)`` to ``(..., n, k)``."""
+    count, length = shifted.shape[-2:]
+    line = F.pad(shifted.flatten(-2), (0, count))
+    return line.reshape(*line.shape[:-1], count, length + 1)[..., : length + 1 - count]

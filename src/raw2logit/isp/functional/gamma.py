@@ -33,8 +33,8 @@ def encode_gamma(image: Tensor, gamma: Tensor) -> Tensor:
     # Powers of two are the fast ones, and in place where no gradient needs the steps between.
     if not torch.is_grad_enabled():
         exponent = F.threshold(value.log2_(), above_zero, _ZERO, inplace=True)
-        return exponent.div_(gamma).exp2_()
+        return exponent.mul_(1.0 / gamma).exp2_()
     # The value of the one, the gradient of the other.
     limited = F.hardtanh(image, GRADIENT_FLOOR, 1.0)
     value = value * (limited / limited.detach())
-    return (F.threshold(value.log2(), above_zero, _ZERO) / gamma).exp2()
+    return (F.threshold(value.log2(), above_zero, _ZERO) * (1.0 / gamma)).exp2()
