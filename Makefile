@@ -5,6 +5,7 @@ PYTHON ?= python3
 PYTHON_OLDEST ?= $(shell "$(PYTHON)" -c 'import sys; print("$(PYTHON)" if sys.version_info[:2] == (3, 11) else "python3.11")' 2>/dev/null || echo python3.11)
 
 # Added to the command of the same name, e.g. `make test PYTEST_ARGS="-k camera -x"`.
+BENCH_ARGS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
@@ -14,7 +15,7 @@ BIN := .venv/bin
 BIN_OLDEST := .venv-oldest/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-oldest lint format lock clean distclean
+.PHONY: help install demo test test-slow test-oldest bench lint format lock clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,9 @@ test-slow: install ## Run the tests marked slow
 
 test-oldest: .venv-oldest/.installed ## Run the tests with the oldest supported dependencies
 	$(BIN_OLDEST)/python -m pytest $(PYTEST_ARGS)
+
+bench: .venv/.bench ## Time the ISP against classical recipes, into benchmarks/RESULTS.md (BENCH_ARGS=...)
+	$(BIN)/python benchmarks/isp.py $(BENCH_ARGS)
 
 lint: install ## Check style, format and types
 	$(BIN)/ruff check .
@@ -73,6 +77,10 @@ endef
 .venv/.installed: pyproject.toml requirements/pinned.txt
 	$(call check-python,$(PYTHON),sys.version_info >= (3$(comma) 11),Python 3.11 or newer is needed (name another with PYTHON=...))
 	$(call fill-venv,$(PYTHON),.venv,requirements/pinned.txt)
+
+.venv/.bench: .venv/.installed
+	"$(BIN)/python" -m pip install $(PIP_ARGS) --constraint requirements/pinned.txt --editable '.[bench]'
+	@touch $@
 
 .venv-oldest/.installed: pyproject.toml requirements/oldest.txt
 	$(call check-python,$(PYTHON_OLDEST),sys.version_info[:2] == (3$(comma) 11),the oldest set needs Python 3.11 (name one with PYTHON_OLDEST=...))

@@ -27,6 +27,7 @@ def test_every_command_parses() -> None:
         app.parse_args(words, exit_on_error=False, print_error=False)
 
 
+@pytest.mark.usefixtures("own_registry")
 def test_every_python_block_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -39,7 +40,7 @@ def test_every_python_block_runs(
     assert main(generate) == 0
     names: dict[str, object] = {}
     blocks = [block for language, block in BLOCKS if language == "python"]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     for block in blocks:
         exec(block.replace("torch.rand(8, 256, 256)", "torch.rand(2, 16, 16)"), names)
     assert "'gamma': (2, 3, 16, 16)" in capsys.readouterr().out

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
+from torch.func import functional_call, jacfwd, jacrev, jvp, vmap
 
 from raw2logit import VIEWS, Pipeline, parametrized_pipeline, static_pipeline
 from raw2logit.isp import FAMILIES, registered_steps, steps
@@ -14,6 +16,10 @@ from raw2logit.isp.functional import slices
 from raw2logit.isp.functional.convolution import CellConvolution
 from raw2logit.isp.linear import LinearMap
 from tests.isp.data import CAMERAS, mid_grey_raw, random_mosaic
+from tests.tolerance import assert_near
+
+# PyTorch loads this deprecated part of itself on the first use of forward-mode derivatives.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 
 DRONE = CAMERAS["drone"]
 OTHER = CAMERAS["other"]
@@ -204,7 +210,7 @@ class TestWhatIsFolded:
 @pytest.fixture
 def _small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slices, "SLICE_PX", 64 * 64)
-    monkeypatch.setattr(slices, "_TILE_PX", 32)
+    monkeypatch.setattr(slices, "_TILE_PX", (32, 32))
 
 
 @pytest.mark.usefixtures("_small_slices")
@@ -230,7 +236,7 @@ def test_a_frame_is_cut_only_where_every_step_says_its_reach() -> None:
     assert torch.equal(
         slices.in_slices(process, raw, reach_px=3), raw[:, None].expand(-1, 3, -1, -1)
     )
-    assert max(height for _, height, _ in sizes) == 32 + 2 * 4
+    assert max(height for _, height, _ in sizes) == 32 + 2 * 8
     sizes.clear()
     slices.in_slices(process, raw)
     assert sizes == [(1, 100, 66)] * 2
@@ -259,3 +265,44 @@ def test_half_precision(view: str, dtype: torch.dtype) -> None:
     worst = (result.double() - wanted).abs().max()
     # Digits that the raw itself loses, amplified by white level, gains, matrix and sharpening.
     assert worst < {torch.float16: 0.02, torch.bfloat16: 0.15}[dtype]
+
+
+class TestFunctionTransforms:
+    raw = mid_grey_raw(DRONE, 8, 16, batch=2)
+
+    @pytest.mark.parametrize("view", ["bi,s,ga", "ma,u,me", "me,u,ga"])
+    def test_jacobians_of_parameters(self, view: str) -> None:
+        isp = static_pipeline(DRONE, view, dtype=torch.float64)
+        isp(self.raw)  # so that there is something known of last time
+        for name in ("steps.gamma.log_gamma", "steps.white_balance.gains"):
+
+            def of(value: Tensor, name: str = name) -> Tensor:
+                result = functional_call(isp, {name: value}, (self.raw,))
+                assert isinstance(result, Tensor)
+                return result
+
+            value = isp.get_parameter(name).detach()
+            forward, reverse = jacfwd(of)(value), jacrev(of)(value)
+            assert_near(forward, reverse)
+            assert forward.abs().max() > 0.01
+            batched = vmap(of)(torch.stack([value, 1.1 * value]))
+            assert_near(batched, torch.stack([of(value), of(1.1 * value)]))
+
+    @pytest.mark.parametrize("view", ["bi,s,ga", "ma,u,me", "me,u,ga"])
+    @pytest.mark.usefixtures("_small_slices")
+    def test_of_the_raw(self, view: str) -> None:
+        isp = static_pipeline(DRONE, view, dtype=torch.float64)
+        raw = mid_grey_raw(DRONE, 70, 72)
+        change = torch.rand(raw.shape, generator=torch.Generator().manual_seed(0)).double() * 1e-3
+        _, forward = jvp(isp, (raw,), (change,))
+        with dual_level():
+            assert_near(unpack_dual(isp(make_dual(raw, change))).tangent, forward)
+            with torch.no_grad():
+                assert_near(unpack_dual(isp(make_dual(raw, change))).tangent, forward)
+        asked = raw.clone().requires_grad_()
+        view_of_raw = isp(asked)
+        weights = torch.rand_like(view_of_raw)
+        (reverse,) = torch.autograd.grad(view_of_raw, asked, weights)
+        assert_near((forward * weights).sum(), (reverse * change).sum())
+        raws = mid_grey_raw(DRONE, 8, 16, batch=3)[:, None]
+        assert_near(vmap(isp)(raws), torch.stack([isp(one) for one in raws]))

@@ -228,6 +228,10 @@ class TestBaselines:
         assert list(isp.parameters_by_family()) == ["neural"]
         assert all(p.grad is not None for p in isp.parameters() if p.requires_grad)
 
+    def test_neural_is_not_static(self) -> None:
+        with pytest.raises(InputError, match="a static neural pipeline would stay random: learn"):
+            static_pipeline(DRONE, "neural")
+
     def test_parse(self) -> None:
         assert parse_views(["none", "neural", "bi,s,wa"]) == ("none", "neural", "bi,s,wa")
 

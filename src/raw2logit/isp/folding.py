@@ -11,6 +11,7 @@ from torch import Tensor
 
 from raw2logit.isp.functional.convolution import as_cells, is_whole_cells
 from raw2logit.isp.functional.luma import luma_of
+from raw2logit.isp.functional.slices import is_watched
 from raw2logit.isp.linear import LinearMap, is_symmetric
 from raw2logit.isp.steps import KernelStep, LinearStep, LumaStep, Step
 
@@ -84,7 +85,7 @@ def _from_mosaic(folded: LinearMap, filters: list[LumaStep], *, look_at_values: 
 
     def run(mosaic: Tensor) -> Tensor:
         plane = mosaic[:, None]
-        plain = torch.is_grad_enabled() or torch.compiler.is_compiling()
+        plain = torch.is_grad_enabled() or is_watched(mosaic)
         if plain or not is_whole_cells(*mosaic.shape[-2:]):
             return colour(plane) + _chained(luma(plane), remaining)
         filtered = as_cells(_chained(luma(plane), remaining)) if remaining else luma.cells(plane)

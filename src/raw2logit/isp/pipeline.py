@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from raw2logit.camera import Camera
 from raw2logit.errors import InputError
 from raw2logit.isp.folding import fold
-from raw2logit.isp.functional.slices import in_slices
-from raw2logit.isp.steps import Step
+from raw2logit.isp.functional.slices import in_slices, is_watched
+from raw2logit.isp.steps import LinearStep, LumaStep, Step
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class Pipeline(nn.Module):
     the same values and gradients up to rounding; and on a CPU, where no gradient is asked for,
     large batches and frames are processed a cacheful at a time, so that memory stays bounded.
 
-    Mixed precision (``torch.autocast``) is left outside: a view is computed in the raw's dtype.
+    Mixed precision (``torch.autocast``) is left outside: a view is computed in the raw's dtype. On
+    CUDA, PyTorch by default rounds convolutions of float32 to TF32, three digits; set
+    ``torch.backends.cudnn.allow_tf32 = False`` for all of them.
 
     Example:
         >>> import torch, raw2logit as r2l
@@ -56,9 +58,9 @@ class Pipeline(nn.Module):
         >>> isp(torch.full((1, 4, 4), 0.5)).shape
         torch.Size([1, 3, 4, 4])
 
-    ``torch.compile`` and ``torch.export`` take every view without graph breaks. PyTorch compiles
-    one method at most eight times a process: call ``torch.compiler.reset()`` before the ninth
-    pipeline.
+    ``torch.compile`` and ``torch.export`` take every view without graph breaks, so that a model
+    may hold a pipeline; by itself, on a CPU, it is faster as it is. PyTorch compiles one method at
+    most eight times a process: call ``torch.compiler.reset()`` before the ninth pipeline.
 
     Attributes:
         camera: The camera that the steps were made for.
@@ -222,9 +224,13 @@ class Pipeline(nn.Module):
         """Return the steps folded, the same as last time while the parameters are the same."""
         steps = self._chain()
         learns = torch.is_grad_enabled() and any(p.requires_grad for p in (raw, *self.parameters()))
-        if learns or torch.compiler.is_compiling() or raw.device.type != "cpu":
+        # In the place of parameters, `torch.func.functional_call` puts tensors that may be watched.
+        own = all(isinstance(parameter, nn.Parameter) for parameter in self.parameters())
+        if learns or not own or is_watched(raw) or raw.device.type != "cpu":
             return fold(steps, raw)
-        values = [*self.parameters(), *self.buffers()]
+        # Of other steps nothing is computed beforehand; a network's weights would be many.
+        folded_steps = [step for step in steps if isinstance(step, LinearStep | LumaStep)]
+        values = [t for step in folded_steps for t in (*step.parameters(), *step.buffers())]
         known = self._last_fold
         if known is None or not known.is_of(steps, values):
             with torch.no_grad():

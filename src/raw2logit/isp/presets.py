@@ -45,7 +45,6 @@ def static_pipeline(
         view: Demosaic, sharpen and denoise, separated by commas: one of `VIEWS`, or any codes of
             `registered_steps`. A step of another family follows with its name, as in
             ``bi,s,ga,gamma=mine``. ``none`` only turns the mosaic into RGB, at full resolution.
-            ``neural`` is a U-Net++ on the mosaic, with random weights until it has learned.
         order: The families of the steps in the order of execution; None: that of `FAMILIES`.
         dtype: Of the parameters; None: PyTorch's default.
 
@@ -53,8 +52,13 @@ def static_pipeline(
         The same pipeline as `parametrized_pipeline` returns, frozen.
 
     Raises:
-        InputError: `view` or `order` is unknown.
+        InputError: `view` or `order` is unknown, or `view` is ``neural``.
     """
+    if view == "neural":
+        raise InputError(
+            "a static neural pipeline would stay random: learn it with parametrized_pipeline, or "
+            "raw2logit train --view neural --pipeline parametrized"
+        )
     return parametrized_pipeline(camera, view, order=order, dtype=dtype).freeze()
 
 
@@ -67,7 +71,8 @@ def parametrized_pipeline(
 ) -> Pipeline:
     """Build a view whose parameters learn; at the start it equals the static one.
 
-    Args and errors are those of `static_pipeline`.
+    Args and errors are those of `static_pipeline`, and there is the view ``neural``: a U-Net++ from
+    mosaic to view, at full resolution, with random weights until it has learned.
     """
     known = registered_steps()
     steps = {

@@ -177,7 +177,7 @@ def _decide(in_row: Tensor, in_column: Tensor) -> Tensor:
         + _crop(_pair_sums(down, _ROWS), 0, 2)
         - _crop(_pair_sums(across, _COLUMNS), 2, 0)
     )
-    return margin.ge_(0)  # in place it keeps the dtype, which spares a conversion
+    return margin.sign().add(1).clamp(max=1)  # 0 below 0, else 1, and no conversion of a mask
 
 
 def _interleave(planes: dict[tuple[int, int, int], Tensor], height: int, width: int) -> Tensor:

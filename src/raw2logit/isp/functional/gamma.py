@@ -29,12 +29,11 @@ def encode_gamma(image: Tensor, gamma: Tensor) -> Tensor:
     # The smallest value stands for 0, whose logarithm is minus infinity: slow, and no gradient.
     smallest = _SMALLEST_HALF if image.dtype == torch.float16 else torch.finfo(image.dtype).tiny
     above_zero = math.log2(smallest) + 0.5
-    value = image.detach().clamp(smallest, 1.0)
     # Powers of two are the fast ones, and in place where no gradient needs the steps between.
     if not torch.is_grad_enabled():
-        exponent = F.threshold(value.log2_(), above_zero, _ZERO, inplace=True)
-        return exponent.mul_(1.0 / gamma).exp2_()
+        exponent = image.clamp(smallest, 1.0).log2_()
+        return F.threshold(exponent, above_zero, _ZERO, inplace=True).mul_(1.0 / gamma).exp2_()
     # The value of the one, the gradient of the other.
     limited = F.hardtanh(image, GRADIENT_FLOOR, 1.0)
-    value = value * (limited / limited.detach())
+    value = image.detach().clamp(smallest, 1.0) * (limited / limited.detach())
     return (F.threshold(value.log2(), above_zero, _ZERO) * (1.0 / gamma)).exp2()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 SLICE_PX = 4 * 256 * 256
 """Pixels processed at a time: the planes in flight then stay in a processor's cache."""
-_TILE_PX = 512
+_TILE_PX = (384, 768)
+"""Largest height and width of a tile: not square, since long rows are read and written faster."""
+_GRID_PX = 8
+"""Tiles and their margins are whole numbers of this: even, which keeps the CFA, and whole cells of
+a convolution, which is quick."""
 
 
 def in_slices(
@@ -21,8 +27,8 @@ def in_slices(
 ) -> Tensor:
     """Process a batch a few images at a time, and large frames in tiles that overlap.
 
-    Off a CPU, and while a graph is traced, all is processed at once. Where a gradient is asked
-    for, frames stay whole.
+    Off a CPU, and while the computation is watched, all is processed at once. Where a gradient is
+    asked for, frames stay whole.
 
     Args:
         process: From ``(B, H, W)`` mosaics to ``(B, 3, H, W)`` images, whatever B, H and W.
@@ -34,7 +40,7 @@ def in_slices(
     Returns:
         What ``process(raw)`` returns.
     """
-    if torch.compiler.is_compiling() or raw.device.type != "cpu" or raw.numel() <= SLICE_PX:
+    if is_watched(raw) or raw.device.type != "cpu" or raw.numel() <= SLICE_PX:
         return process(raw)
     count, height, width = raw.shape
     if torch.is_grad_enabled() and any(t.requires_grad for t in (raw, *parameters)):
@@ -44,10 +50,22 @@ def in_slices(
         if height * width <= SLICE_PX or reach_px is None:
             parts = _batches(raw)
         else:
-            parts = _tiles(raw, reach_px + reach_px % 2)
+            parts = _tiles(raw, -(-reach_px // _GRID_PX) * _GRID_PX)
         for target, source, inner in parts:
             view[target] = process(raw[source])[inner]
     return view
+
+
+def is_watched(raw: Tensor) -> bool:
+    """Return whether a graph is traced, a function transform runs, or `raw` is a dual number.
+
+    Nothing may then be written in place or decided by values.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or unpack_dual(raw).tangent is not None  # type: ignore[no-untyped-call]
+    )
 
 
 _Part = tuple[tuple[slice, ...], tuple[slice, ...], tuple[slice, ...]]
@@ -63,19 +81,21 @@ def _batches(raw: Tensor) -> Iterator[_Part]:
 
 
 def _tiles(raw: Tensor, margin_px: int) -> Iterator[_Part]:
-    """Give the same, a tile of an image each; `margin_px` is even, which keeps the CFA."""
+    """Give the same, a tile of an image each."""
     count, height, width = raw.shape
     for index in range(count):
         image = slice(index, index + 1)
-        for rows in _spans(height, margin_px):
-            for columns in _spans(width, margin_px):
+        for rows in _spans(height, _TILE_PX[0], margin_px):
+            for columns in _spans(width, _TILE_PX[1], margin_px):
                 target = (image, slice(None), rows[0], columns[0])
                 yield target, (image, rows[1], columns[1]), (..., rows[2], columns[2])  # type: ignore[misc]
 
 
-def _spans(length: int, margin_px: int) -> Iterator[tuple[slice, slice, slice]]:
-    """Divide an axis: each part, the same with margins, and the part's place inside that."""
-    for start in range(0, length, _TILE_PX):
-        stop = min(start + _TILE_PX, length)
+def _spans(length: int, most_px: int, margin_px: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Divide an axis evenly: each part, the same with margins, and its place inside that."""
+    count = math.ceil(length / most_px)
+    size = math.ceil(length / count / _GRID_PX) * _GRID_PX
+    for start in range(0, length, size):
+        stop = min(start + size, length)
         first, last = max(0, start - margin_px), min(length, stop + margin_px)
         yield slice(start, stop), slice(first, last), slice(start - first, stop - first)
