@@ -184,9 +184,13 @@ def test_registering_again() -> None:
 
 
 class _EntryPoint:
+    name, value = "plugged", "a_package.steps"
     loaded: ClassVar[list[str]] = []
+    broken = False
 
     def load(self) -> type[Step]:
+        if self.broken:
+            raise ImportError("no module 'a_package'")
         self.loaded.append("once")
         return register_step("plugged")(Halve)
 
@@ -207,3 +211,11 @@ def test_steps_of_installed_distributions_are_found() -> None:
     assert parse_views(["bi,s,plugged"]) == ("bi,s,plugged",)
     static_pipeline(DRONE, "bi,s,plugged")
     assert _EntryPoint.loaded == ["once"]
+
+
+@pytest.mark.usefixtures("_plugins")
+def test_a_distribution_that_is_broken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_EntryPoint, "broken", True)
+    message = r"entry point plugged = a_package.steps in raw2logit.steps: ImportError: no module"
+    with pytest.raises(InputError, match=message):
+        parse_views(["bi,s,ga"])

@@ -197,6 +197,20 @@ class TestWhatIsFolded:
             assert_equal_in_float(isp(raw), one_by_one(isp, raw))
             assert len(convolutions) == 2 * (number + 2)
 
+    @pytest.mark.parametrize("name", ["demosaic", "white_balance", "sharpen", "denoise"])
+    def test_a_step_with_a_hook_is_called(self, name: str) -> None:
+        isp = static_pipeline(DRONE, "bi,s,ga")
+        wanted = isp(self.raw)
+        seen = []
+        hook = isp.steps[name].register_forward_hook(
+            lambda step, inputs, output: seen.append(output.shape)
+        )
+        assert_equal_in_float(isp(self.raw), wanted)
+        assert seen == [(1, 3, 16, 16)]
+        hook.remove()
+        isp(self.raw)
+        assert len(seen) == 1
+
     def test_copies_and_pickles_fold_for_themselves(self) -> None:
         isp = static_pipeline(DRONE, "bi,s,ga")
         first = isp(self.raw)
@@ -228,7 +242,7 @@ def test_slices_and_tiles_have_no_seams(view: str, shape: tuple[int, int, int]) 
 def test_a_frame_is_cut_only_where_every_step_says_its_reach() -> None:
     sizes = []
 
-    def process(part: Tensor) -> Tensor:
+    def process(part: Tensor, _: Tensor | None) -> Tensor:
         sizes.append(tuple(part.shape))
         return part[:, None].expand(-1, 3, -1, -1)
 

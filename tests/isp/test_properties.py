@@ -9,12 +9,15 @@ from torch import Tensor
 
 from raw2logit import VIEWS, Camera, static_pipeline
 from raw2logit.cfa import CFA_NAMES
+from raw2logit.isp import registered_steps
 from raw2logit.isp.functional import mosaic_of
 from tests.isp.data import CAMERAS
 from tests.tolerance import assert_near
 
 sizes = st.integers(1, 12).map(lambda half: 2 * half)
 views = st.sampled_from(VIEWS)
+codes = {family: st.sampled_from(sorted(known)) for family, known in registered_steps().items()}
+every_view = st.tuples(codes["demosaic"], codes["sharpen"], codes["denoise"]).map(",".join)
 cameras = st.builds(
     lambda camera, cfa: replace(camera, cfa=cfa),
     st.sampled_from(list(CAMERAS.values())),
@@ -65,6 +68,17 @@ def test_batch_equals_loop(raw: Tensor, camera: Camera, view: str, order: tuple[
         # In linear light: near black the slope of gamma has no bound.
         for name in order[:-1]:
             assert_near(alone[name][0], together[name][index])
+
+
+@given(raw=raws(), camera=cameras, view=every_view, order=orders())
+def test_folded_equals_one_by_one(
+    raw: Tensor, camera: Camera, view: str, order: tuple[str, ...]
+) -> None:
+    isp = static_pipeline(camera, view, order=order, dtype=torch.float64).removed("gamma")
+    with isp.capture():
+        expected = isp(raw)
+    assert_near(isp(raw), expected)
+    assert_near(isp.unfreeze()(raw), expected)
 
 
 @given(raw=raws(), camera=cameras, view=views)

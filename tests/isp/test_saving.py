@@ -109,7 +109,10 @@ def test_files_of_another_kind_or_version(tmp_path: Path) -> None:
         InputError, match=r"isp.safetensors: step 'denoise' is a denoise 'magic', .*import"
     ):
         load_pipeline(path)
-    rewrite(path, {"steps": [], "camera": {"name": "x", "cfa": "XTRANS"}})
+    rewrite(path, {"dtype": "nonsense"})
+    with pytest.raises(InputError, match=r"isp.safetensors: holds no pipeline.*nonsense"):
+        load_pipeline(path)
+    rewrite(path, {"dtype": "float32", "camera": {"name": "x", "cfa": "XTRANS"}})
     with pytest.raises(InputError, match=r"isp.safetensors: camera 'x': CFA 'XTRANS'"):
         load_pipeline(path)
 

@@ -49,7 +49,10 @@ def fold(steps: Sequence[Step], like: Tensor, *, look_at_values: bool = False) -
             folded = LinearMap.identity(like, takes_mosaic=on_mosaic)
             for step in linear:
                 folded = step.fold(folded)
-            if not filters:
+            if on_mosaic and not folded.gives_image:
+                # Before a demosaicing that decides by values, not even rounding may differ.
+                parts.extend(linear)
+            elif not filters:
                 parts.append(folded.prepare())
             elif on_mosaic:
                 parts.append(_from_mosaic(folded, filters, look_at_values=look_at_values))
@@ -117,6 +120,12 @@ def _chained(luma: Tensor, filters: Sequence[_Part]) -> Tensor:
 
 
 def _leading(steps: list[Step], kind: type[_Kind]) -> tuple[list[_Kind], list[Step]]:
-    """Split the steps of a kind off the front."""
-    front = [step for step in takewhile(lambda step: isinstance(step, kind), steps)]
+    """Split the steps of a kind off the front; one with hooks has to be called by itself."""
+    front = list(takewhile(lambda step: isinstance(step, kind) and not has_hooks(step), steps))
     return front, steps[len(front) :]  # type: ignore[return-value]
+
+
+def has_hooks(step: Step) -> bool:
+    """Return whether a step has to be called as a module, for its hooks to run."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(step, name) for name in hooks)

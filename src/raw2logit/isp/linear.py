@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from raw2logit.cfa import per_site
 from raw2logit.isp.functional.convolution import (
     CellConvolution,
     phase_convolution,
@@ -105,25 +104,14 @@ class LinearMap:
         return is_symmetric(self.weights)
 
     def prepare(self) -> Callable[[Tensor], Tensor]:
-        """Return the map as a function of ``(B, H, W)`` mosaics or ``(B, 3, H, W)`` images.
-
-        It gives ``(B, C, H, W)``, or mosaics where the map ends before the demosaicing.
-        """
+        """Return the map as a function of mosaics, or of images, to ``(B, C, H, W)``."""
         if not self.takes_mosaic:
             return self._mix_pixels
-        if not self.gives_image and self.size_px == 1:
-            return self._scale_mosaic
-        convolve = self.convolution()
-        return lambda mosaic: convolve(mosaic[:, None])
+        return self.convolution().of_mosaic
 
     def convolution(self) -> CellConvolution:
         """Return a map from mosaics to channels as a convolution of ``(B, 1, H, W)``."""
         return phase_convolution(self.weights, self.bias)
-
-    def _scale_mosaic(self, mosaic: Tensor) -> Tensor:
-        height, width = mosaic.shape[-2:]
-        gains = per_site(self.weights.flatten(), height, width)
-        return mosaic * gains + per_site(self.bias.flatten(), height, width)
 
     def _mix_pixels(self, image: Tensor) -> Tensor:
         matrix = self.weights[:, :, 0, 0].expand(image.shape[0], -1, -1)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from raw2logit.camera import Camera
 from raw2logit.errors import InputError
-from raw2logit.isp.folding import fold
+from raw2logit.isp.folding import fold, has_hooks
 from raw2logit.isp.functional.slices import in_slices, is_watched
 from raw2logit.isp.steps import LinearStep, LumaStep, Step
 
@@ -218,7 +218,10 @@ class Pipeline(nn.Module):
     def _run(self, raw: Tensor) -> Tensor:
         if self._stages is not None:
             return self._run_captured(raw, self._stages)
-        return in_slices(self._folded(raw), raw, self.parameters(), reach_px=self.reach_px)
+        folded = self._folded(raw)
+        return in_slices(
+            lambda part, _: folded(part), raw, self.parameters(), reach_px=self.reach_px
+        )
 
     def _folded(self, raw: Tensor) -> Callable[[Tensor], Tensor]:
         """Return the steps folded, the same as last time while the parameters are the same."""
@@ -226,7 +229,8 @@ class Pipeline(nn.Module):
         learns = torch.is_grad_enabled() and any(p.requires_grad for p in (raw, *self.parameters()))
         # In the place of parameters, `torch.func.functional_call` puts tensors that may be watched.
         own = all(isinstance(parameter, nn.Parameter) for parameter in self.parameters())
-        if learns or not own or is_watched(raw) or raw.device.type != "cpu":
+        changing = learns or not own or is_watched(raw) or any(map(has_hooks, steps))
+        if changing or raw.device.type != "cpu":
             return fold(steps, raw)
         # Of other steps nothing is computed beforehand; a network's weights would be many.
         folded_steps = [step for step in steps if isinstance(step, LinearStep | LumaStep)]

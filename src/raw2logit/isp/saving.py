@@ -16,6 +16,10 @@ from raw2logit.isp.steps import Step, code_of, registered_steps
 
 _KEY = "raw2logit.pipeline"
 _FORMAT = 1
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+}
 
 
 def save_pipeline(pipeline: Pipeline, path: Path | str) -> Path:
@@ -94,7 +98,7 @@ def load_pipeline(path: Path | str) -> Pipeline:
 
 def _build(description: dict[str, Any]) -> Pipeline:
     camera = Camera.from_dict(description["camera"])
-    dtype = getattr(torch, description["dtype"])
+    dtype = _DTYPES[description["dtype"]]
     known = registered_steps()
     steps: dict[str, Step] = {}
     for entry in description["steps"]:

@@ -49,6 +49,14 @@ class CellConvolution:
         """Filter ``(B, 1, H, W)`` to ``(B, C, H, W)``."""
         return self.valid(mirror_pad(plane, self._pad_px))
 
+    def of_mosaic(self, mosaic: Tensor, out: Tensor | None = None) -> Tensor:
+        """Filter ``(B, H, W)`` to ``(B, C, H, W)``, into `out` where that is given and fits."""
+        plane = mosaic[:, None]
+        if out is None or not is_whole_cells(*mosaic.shape[-2:]):
+            return self(plane)
+        as_cells(out).copy_(self.cells(plane))
+        return out
+
     def valid(self, padded: Tensor) -> Tensor:
         """Do the same to planes that are padded already."""
         height = padded.shape[-2] - 2 * self._pad_px[0]

@@ -24,9 +24,7 @@ def demosaic_bilinear(mosaic: Tensor, kernels: Tensor, cfa: CFA) -> Tensor:
         ``(B, 3, H, W)``, linear.
     """
     convolve = phase_convolution(bilinear_weights(kernels, cfa))
-    return in_slices(
-        lambda part: convolve(part[:, None]), mosaic, [kernels], reach_px=kernels.shape[-1] // 2
-    )
+    return in_slices(convolve.of_mosaic, mosaic, [kernels], reach_px=kernels.shape[-1] // 2)
 
 
 def bilinear_kernels(dtype: torch.dtype | None = None) -> Tensor:

@@ -29,7 +29,7 @@ def demosaic_malvar(mosaic: Tensor, kernels: Tensor, cfa: CFA) -> Tensor:
         ``(B, 3, H, W)``, linear; samples keep their value at their own site.
     """
     convolve = phase_convolution(malvar_weights(kernels, cfa))
-    return in_slices(lambda part: convolve(part[:, None]), mosaic, [kernels], reach_px=2)
+    return in_slices(convolve.of_mosaic, mosaic, [kernels], reach_px=2)
 
 
 def malvar_weights(kernels: Tensor, cfa: CFA) -> Tensor:

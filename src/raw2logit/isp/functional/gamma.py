@@ -35,5 +35,5 @@ def encode_gamma(image: Tensor, gamma: Tensor) -> Tensor:
         return F.threshold(exponent, above_zero, _ZERO, inplace=True).mul_(1.0 / gamma).exp2_()
     # The value of the one, the gradient of the other.
     limited = F.hardtanh(image, GRADIENT_FLOOR, 1.0)
-    value = image.detach().clamp(smallest, 1.0) * (limited / limited.detach())
+    value = image.detach().clamp(smallest, 1.0) + (limited - limited.detach())
     return (F.threshold(value.log2(), above_zero, _ZERO) * (1.0 / gamma)).exp2()

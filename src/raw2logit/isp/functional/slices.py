@@ -18,8 +18,13 @@ _GRID_PX = 8
 a convolution, which is quick."""
 
 
+Process = Callable[[Tensor, Tensor | None], Tensor]
+"""From ``(B, H, W)`` mosaics to ``(B, 3, H, W)`` images, whatever B, H and W. The second argument,
+where there is one, is a contiguous tensor for the result: it may be filled and returned."""
+
+
 def in_slices(
-    process: Callable[[Tensor], Tensor],
+    process: Process,
     raw: Tensor,
     parameters: Iterable[Tensor] = (),
     *,
@@ -31,28 +36,31 @@ def in_slices(
     asked for, frames stay whole.
 
     Args:
-        process: From ``(B, H, W)`` mosaics to ``(B, 3, H, W)`` images, whatever B, H and W.
+        process: What to do.
         raw: ``(B, H, W)``.
         parameters: Those of `process`: whether one of them wants a gradient.
         reach_px: How far away a pixel can be that changes an output pixel; None: anywhere, so
             that frames stay whole.
 
     Returns:
-        What ``process(raw)`` returns.
+        What ``process(raw, None)`` returns.
     """
     if is_watched(raw) or raw.device.type != "cpu" or raw.numel() <= SLICE_PX:
-        return process(raw)
+        return process(raw, None)
     count, height, width = raw.shape
     if torch.is_grad_enabled() and any(t.requires_grad for t in (raw, *parameters)):
-        return torch.cat([process(raw[images]) for _, (images,), _ in _batches(raw)])
+        return torch.cat([process(raw[images], None) for images in _batches(raw)])
     with torch.no_grad():
         view = raw.new_empty(count, 3, height, width)
         if height * width <= SLICE_PX or reach_px is None:
-            parts = _batches(raw)
+            for images in _batches(raw):
+                out = view[images]
+                if (part := process(raw[images], out)) is not out:
+                    out.copy_(part)
         else:
-            parts = _tiles(raw, -(-reach_px // _GRID_PX) * _GRID_PX)
-        for target, source, inner in parts:
-            view[target] = process(raw[source])[inner]
+            margin_px = math.ceil(reach_px / _GRID_PX) * _GRID_PX
+            for target, source, inner in _tiles(raw, margin_px):
+                view[target] = process(raw[source], None)[inner]
     return view
 
 
@@ -71,17 +79,16 @@ def is_watched(raw: Tensor) -> bool:
 _Part = tuple[tuple[slice, ...], tuple[slice, ...], tuple[slice, ...]]
 
 
-def _batches(raw: Tensor) -> Iterator[_Part]:
-    """Give, a slice of the batch each: where it goes, where it comes from, what is kept of it."""
+def _batches(raw: Tensor) -> Iterator[slice]:
+    """Divide the batch."""
     count, height, width = raw.shape
     step = max(1, SLICE_PX // (height * width))
     for start in range(0, count, step):
-        images = slice(start, start + step)
-        yield (images,), (images,), ()
+        yield slice(start, start + step)
 
 
 def _tiles(raw: Tensor, margin_px: int) -> Iterator[_Part]:
-    """Give the same, a tile of an image each."""
+    """Give, a tile each: where it goes, where it comes from, and what is kept of that."""
     count, height, width = raw.shape
     for index in range(count):
         image = slice(index, index + 1)

@@ -205,4 +205,10 @@ def code_of(step: Step) -> str:
 @cache
 def _load_plugins() -> None:
     for point in entry_points(group="raw2logit.steps"):
-        point.load()
+        try:
+            point.load()
+        except Exception as error:  # another distribution's code may raise anything
+            raise InputError(
+                f"entry point {point.name} = {point.value} in raw2logit.steps: "
+                f"{type(error).__name__}: {error}"
+            ) from error
