@@ -1,6 +1,6 @@
 """The contract's checks catch steps that break it, and the registry takes steps of one's own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import pytest
@@ -17,6 +17,7 @@ from raw2logit.isp import (
     registered_steps,
     steps,
 )
+from raw2logit.isp.functional.convolution import kernel_convolution
 from raw2logit.isp.linear import LinearMap
 from raw2logit.isp.steps import base, code_of
 
@@ -109,6 +110,34 @@ class FiltersOtherwise(LumaStep):
         return image / 2
 
 
+class PreparesOtherwise(steps.SharpenFilter):
+    def filter(self, luma: Tensor) -> Tensor:
+        return super().filter(luma).clamp(0, 1)
+
+
+class HasAnotherKernel(steps.SharpenFilter):
+    def luma_kernel(self) -> Tensor:
+        return self.kernel / 2
+
+    def prepare(self) -> Callable[[Tensor], Tensor]:
+        return kernel_convolution(self.kernel)
+
+
+class ForgetsItsOption(Halve):
+    def __init__(self, gain: float = 0.5, dtype: torch.dtype | None = None) -> None:
+        super().__init__(dtype)
+        self.gain = gain
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image * self.gain
+
+
+class Vignettes(Halve):
+    def forward(self, image: Tensor) -> Tensor:
+        ramp = torch.linspace(0, 1, image.shape[-1], dtype=image.dtype, device=image.device)
+        return image * ramp
+
+
 class BreaksTheGraph(Halve):
     def forward(self, image: Tensor) -> Tensor:
         return image / 2 if image.sum() > 0 else image
@@ -133,6 +162,10 @@ def test_a_sound_step_passes() -> None:
         (Forgets, "rebuilt from options and state"),
         (FoldsWrongly, "folds: fold and forward differ"),
         (FiltersOtherwise, "folds: luma filter differ"),
+        (PreparesOtherwise, "folds: prepare and filter differ"),
+        (HasAnotherKernel, "folds: luma_kernel and filter differ"),
+        (ForgetsItsOption, r"options \[\] are not its arguments \['gain'\]"),
+        (Vignettes, "reach: a frame and a part differ"),
         (BreaksTheGraph, "traces"),
     ],
 )
@@ -179,6 +212,8 @@ def test_registering_again() -> None:
         register_step("half")(FiltersOtherwise)
     with pytest.raises(InputError, match="must be letters"):
         register_step("a,b")
+    with pytest.raises(InputError, match="step Step has no family"):
+        register_step("x")(Step)
     with pytest.raises(InputError, match=r"Crops is not registered: decorate"):
         code_of(Crops())
 

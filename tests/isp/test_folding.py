@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from torch.func import functional_call, jacfwd, jacrev, jvp, vmap
+from torch.nn.utils.parametrize import register_parametrization
 
 from raw2logit import VIEWS, Pipeline, parametrized_pipeline, static_pipeline
 from raw2logit.isp import FAMILIES, registered_steps, steps
@@ -211,6 +212,19 @@ class TestWhatIsFolded:
         isp(self.raw)
         assert len(seen) == 1
 
+    def test_a_parametrization_and_another_dtype_are_seen(self) -> None:
+        class Double(torch.nn.Module):
+            def forward(self, kernel: Tensor) -> Tensor:
+                return 2 * kernel
+
+        isp = static_pipeline(DRONE, "bi,s,ga")
+        isp(self.raw)
+        register_parametrization(isp.steps["sharpen"], "kernel", Double())
+        assert_equal_in_float(isp(self.raw), one_by_one(isp, self.raw))
+        plain = Pipeline({"demosaic": steps.MenonDemosaic("RGGB")}, DRONE)
+        assert plain(self.raw).dtype == torch.float32
+        assert plain(self.raw.double()).dtype == torch.float64
+
     def test_copies_and_pickles_fold_for_themselves(self) -> None:
         isp = static_pipeline(DRONE, "bi,s,ga")
         first = isp(self.raw)
@@ -260,12 +274,30 @@ def test_a_frame_is_cut_only_where_every_step_says_its_reach() -> None:
 
 
 def test_autocast_is_left_outside() -> None:
-    isp = static_pipeline(DRONE, "ma,u,ga")
+    isp = parametrized_pipeline(DRONE, "ma,u,ga")
     raw = mid_grey_raw(DRONE, 12, 14).float()
     with torch.autocast("cpu", torch.bfloat16):
         view = isp(raw)
     assert view.dtype == torch.float32
     assert torch.equal(view, isp(raw))
+
+
+@pytest.mark.parametrize("view", EVERY_VIEW)
+def test_empty_batch(view: str) -> None:
+    assert static_pipeline(DRONE, view)(torch.rand(0, 4, 6)).shape == (0, 3, 4, 6)
+
+
+@pytest.mark.usefixtures("_small_slices")
+def test_batch_statistics_are_those_of_the_whole_batch() -> None:
+    isp = parametrized_pipeline(DRONE, "neural")
+    raw = torch.rand(4, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(isp(raw), one_by_one(isp, raw))
+    frozen = isp.freeze()
+    before = {name: value.clone() for name, value in frozen.named_buffers()}
+    frozen.train()(raw)
+    assert all(torch.equal(value, before[name]) for name, value in frozen.named_buffers())
+    assert isp.unfreeze().train().steps["neural"].network.training
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)

@@ -177,6 +177,17 @@ class TestEditing:
             isp(raw)
         assert_near(longer(raw), isp.steps["gamma"](second(stages["denoise"])))
 
+    def test_inserted_last(self) -> None:
+        isp = static_pipeline(DRONE).removed("gamma").inserted("gamma", steps.Gamma(1.8))
+        assert list(isp.steps) == list(FAMILIES)
+
+    def test_what_is_no_step_or_for_another_array(self) -> None:
+        isp = static_pipeline(DRONE)
+        with pytest.raises(InputError, match="step 'denoise' is a Identity: derive it from Step"):
+            isp.replaced("denoise", torch.nn.Identity())  # type: ignore[arg-type]
+        with pytest.raises(InputError, match=r"step 'demosaic' is for BGGR mosaics, but .* RGGB"):
+            isp.replaced("demosaic", steps.BilinearDemosaic("BGGR"))
+
     def test_removed(self) -> None:
         isp = static_pipeline(DRONE)
         raw = mid_grey_raw(DRONE, 6, 8).float()

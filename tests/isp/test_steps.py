@@ -159,7 +159,17 @@ def test_white_level_is_a_buffer_that_saves_and_moves() -> None:
     assert step.white_level.dtype == torch.float64
 
 
+@pytest.mark.parametrize("kernel", [((1.0, 2.0), (3.0, 4.0)), ((1.0, 2.0, 3.0),)])
+def test_kernels_that_have_no_middle_are_refused(kernel: tuple[tuple[float, ...], ...]) -> None:
+    with pytest.raises(InputError, match="a sharpening kernel is square and odd, got"):
+        steps.SharpenFilter(kernel)
+
+
 class TestNeural:
+    def test_encoders_from_elsewhere_are_refused(self) -> None:
+        with pytest.raises(InputError, match="is none of segmentation-models-pytorch's own"):
+            steps.UnetPlusPlus("RGGB", encoder="tu-hf-hub:someone/something")
+
     def test_seed_alone_decides_the_weights(self) -> None:
         before = torch.random.get_rng_state()
         first, second = steps.UnetPlusPlus("RGGB"), steps.UnetPlusPlus("RGGB")

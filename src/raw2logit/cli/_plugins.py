@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -60,14 +61,18 @@ def import_plugin(name: str) -> None:
 
 
 def _import_file(path: Path) -> None:
-    spec = spec_from_file_location(path.stem, path.resolve())
+    whole = path.resolve()
+    # A name of its own, that no installed module and no other file of that stem has.
+    name = f"{path.stem}_{hashlib.sha256(bytes(whole)).hexdigest()[:8]}"
+    spec = spec_from_file_location(name, whole)
     if spec is None or spec.loader is None:
         raise InputError(f"{_OPTION} {path}: is no Python file")
     module = module_from_spec(spec)
     # Registered before it runs, as the import statement does: data classes look themselves up.
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
+    sys.path.append(str(whole.parent))  # for what it imports from beside it
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[path.stem]
+        del sys.modules[name]
         raise

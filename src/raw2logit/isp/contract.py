@@ -10,6 +10,7 @@ Example:
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 from collections.abc import Callable
 from functools import partial
@@ -20,8 +21,14 @@ from torch.func import functional_call
 
 from raw2logit.camera import Camera
 from raw2logit.cfa import CFA_NAMES
+from raw2logit.isp.functional.convolution import convolve_kernel
+from raw2logit.isp.functional.demosaic_bilinear import (
+    bilinear_kernels,
+    bilinear_weights,
+    demosaic_bilinear,
+)
 from raw2logit.isp.linear import LinearMap
-from raw2logit.isp.steps import FAMILIES, LinearStep, LumaStep, Step, registered_steps
+from raw2logit.isp.steps import FAMILIES, KernelStep, LinearStep, LumaStep, Step, registered_steps
 
 Build = Callable[[torch.dtype | None], Step]
 """Makes a step anew, at its defaults, with parameters of a dtype."""
@@ -116,6 +123,12 @@ def _rebuilt(build: Build) -> None:
     copied = copy.deepcopy(changed)
     _require(torch.equal(copied(values), wanted), "differs after deepcopy")
     _require(type(changed).__name__ in repr(changed), "repr does not name it")
+    arguments = list(inspect.signature(type(changed)).parameters)
+    wanted_options = set(arguments[changed.takes != "nothing" :]) - {"dtype"}
+    _require(
+        wanted_options == set(changed.options),
+        f"options {sorted(changed.options)} are not its arguments {sorted(wanted_options)}",
+    )
     _require(
         isinstance(changed.family, str) and changed.family.isidentifier(),
         f"family {changed.family!r}: one of {', '.join(FAMILIES)} or an identifier",
@@ -133,7 +146,7 @@ def _reach(build: Build) -> None:
     step = build(torch.float64).eval()
     if step.reach_px is None:
         return
-    size = 2 * step.reach_px + 8
+    size = 2 * step.reach_px + 16
     values = _input(step, torch.float64, batch=1, height=size, width=size)
     before = step(values)
     for row, column in ((0, 0), (size - 1, 1), (size // 2, size // 2)):
@@ -147,6 +160,8 @@ def _reach(build: Build) -> None:
                 int(far.max()) <= step.reach_px,
                 f"a pixel changes one {int(far.max())} px away, reach_px is {step.reach_px}",
             )
+    cut, inner = step(values[..., 8:, 8:]), step.reach_px
+    _near(cut[..., inner:, inner:], before[..., 8 + inner :, 8 + inner :], "a frame and a part")
 
 
 def _folds(build: Build) -> None:
@@ -154,14 +169,28 @@ def _folds(build: Build) -> None:
     _perturb(step)
     values = _input(step, torch.float64)
     if isinstance(step, LinearStep):
-        folded = step.fold(
-            LinearMap.identity(values, takes_mosaic=step.domain == "mosaic")
-        ).prepare()(values)
-        _near(folded, step(values), "fold and forward")
+        for inputs in (values, values[:, 0]) if step.domain == "either" else (values,):
+            _check_fold(step, inputs)
     if isinstance(step, LumaStep):
+        plane = values[:, :1]
+        _near(step.prepare()(plane), step.filter(plane), "prepare and filter")
+        if isinstance(step, KernelStep):
+            filtered = convolve_kernel(plane, step.luma_kernel())
+            _near(filtered, step.filter(plane), "luma_kernel and filter")
         weights = values.new_tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)
         luma = (weights * values).sum(1, keepdim=True)
         _near(step(values) - values, (step.filter(luma) - luma).expand_as(values), "luma filter")
+
+
+def _check_fold(step: LinearStep, values: Tensor) -> None:
+    on_mosaic = values.dim() == 3
+    folded = step.fold(LinearMap.identity(values, takes_mosaic=on_mosaic))
+    wanted = step(values)
+    if on_mosaic and not folded.gives_image:
+        kernels = bilinear_kernels(values.dtype)
+        folded = folded.demosaic(bilinear_weights(kernels, _CAMERA.cfa))
+        wanted = demosaic_bilinear(wanted, kernels, _CAMERA.cfa)
+    _near(folded.prepare()(values), wanted, "fold and forward")
 
 
 def _traces(build: Build) -> None:

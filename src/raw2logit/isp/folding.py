@@ -51,7 +51,7 @@ def fold(steps: Sequence[Step], like: Tensor, *, look_at_values: bool = False) -
                 folded = step.fold(folded)
             if on_mosaic and not folded.gives_image:
                 # Before a demosaicing that decides by values, not even rounding may differ.
-                parts.extend(linear)
+                parts.extend([*linear, *filters])
             elif not filters:
                 parts.append(folded.prepare())
             elif on_mosaic:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from raw2logit.errors import InputError
 from raw2logit.isp.functional.convolution import (
     CellConvolution,
     phase_convolution,
@@ -67,7 +68,13 @@ class LinearMap:
         return LinearMap(self.weights, self.bias + offsets, self.takes_mosaic)
 
     def demosaic(self, filters: Tensor) -> LinearMap:
-        """Make channels of a mosaic by ``(3, 4, k, k)`` filters, a colour and a site each."""
+        """Make channels of a mosaic by ``(3, 4, k, k)`` filters, a colour and a site each.
+
+        Raises:
+            InputError: The map so far has filters of its own: they cannot be folded with these.
+        """
+        if self.size_px != 1 or self.gives_image:
+            raise InputError("only gains and offsets of the sites can be folded before demosaicing")
         size = filters.shape[-1]
         gains = site_windows(self.weights[0, :, 0, 0], size)
         offsets = site_windows(self.bias[0], size)
@@ -116,7 +123,7 @@ class LinearMap:
     def _mix_pixels(self, image: Tensor) -> Tensor:
         matrix = self.weights[:, :, 0, 0].expand(image.shape[0], -1, -1)
         mixed = torch.baddbmm(self.bias, matrix, image.flatten(2))
-        return mixed.reshape(image.shape[0], -1, *image.shape[-2:])
+        return mixed.reshape(image.shape[0], matrix.shape[1], *image.shape[-2:])
 
 
 def is_symmetric(filters: Tensor) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from raw2logit.camera import Camera
 from raw2logit.errors import InputError
@@ -24,13 +25,15 @@ class _Fold:
 
     run: Callable[[Tensor], Tensor]
     steps: list[Step]
+    kinds: list[object]
     values: list[Tensor]
 
-    def is_of(self, steps: list[Step], values: list[Tensor]) -> bool:
+    def is_of(self, steps: list[Step], kinds: list[object], values: list[Tensor]) -> bool:
         """Return whether these are the steps and the values of their parameters still."""
         return (
             len(steps) == len(self.steps)
             and all(map(operator.is_, steps, self.steps))
+            and kinds == self.kinds
             and len(values) == len(self.values)
             and all(map(_same, values, self.values))
         )
@@ -79,10 +82,11 @@ class Pipeline(nn.Module):
             view: Name for messages and reports.
 
         Raises:
-            InputError: A step comes where it cannot work, or nothing makes an image of the mosaic.
+            InputError: A step is none, was made for another colour filter array, or comes where it
+                cannot work; or nothing makes an image of the mosaic.
         """
         super().__init__()
-        _check_order(steps)
+        _check_order(steps, camera)
         self.camera = camera
         self.view = view
         self.steps = nn.ModuleDict(dict(steps))
@@ -97,10 +101,11 @@ class Pipeline(nn.Module):
                 in, H and W even.
 
         Returns:
-            ``(B, 3, H, W)`` view, encoded RGB in [0, 1].
+            ``(B, 3, H, W)`` view: what the last step gives, encoded RGB in [0, 1] after gamma.
 
         Raises:
-            InputError: `raw` has another shape or holds integers.
+            InputError: `raw` has another shape, holds integers, or is of another type than the
+                parameters.
         """
         check_mosaic(raw)
         for parameter in self.parameters():
@@ -109,8 +114,9 @@ class Pipeline(nn.Module):
                     f"raw is {raw.dtype}, but the pipeline {parameter.dtype}: convert one of them, "
                     "raw.float() or pipeline.double()"
                 )
-        if torch.is_autocast_enabled(raw.device.type):
-            with torch.autocast(raw.device.type, enabled=False):
+        kind = raw.device.type
+        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+            with torch.autocast(kind, enabled=False):
                 return self._run(raw)
         return self._run(raw)
 
@@ -136,26 +142,25 @@ class Pipeline(nn.Module):
         known = [reach for reach in reaches if reach is not None]
         return sum(known) if len(known) == len(reaches) else None
 
-    def inserted(self, name: str, step: Step, *, before: str) -> Pipeline:
+    def inserted(self, name: str, step: Step, *, before: str | None = None) -> Pipeline:
         """Return a pipeline that shares these steps and has one more.
 
         Args:
             name: Of the new step.
             step: It.
-            before: Name of the step that it comes before.
+            before: Name of the step that it comes before; None: it comes last.
 
         Raises:
             InputError: There is a step `name`, or none `before`, or the order cannot work.
         """
         if name in self.steps:
             raise InputError(f"step {name!r} is there already: replace it, or choose another name")
-        self._check_name(before)
-        steps: dict[str, Step] = {}
-        for known, other in self.named_steps():
-            if known == before:
-                steps[name] = step
-            steps[known] = other
-        return Pipeline(steps, self.camera)
+        if before is not None:
+            self._check_name(before)
+        names = list(self.steps)
+        names.insert(len(names) if before is None else names.index(before), name)
+        steps = {**dict(self.named_steps()), name: step}
+        return Pipeline({known: steps[known] for known in names}, self.camera)
 
     def removed(self, name: str) -> Pipeline:
         """Return a pipeline that shares these steps but one.
@@ -191,13 +196,11 @@ class Pipeline(nn.Module):
 
     def freeze(self) -> Self:
         """Stop learning of every parameter; the pipeline is then static."""
-        self.requires_grad_(False)
-        return self
+        return self.requires_grad_(False).train(self.training)
 
     def unfreeze(self) -> Self:
         """Let every parameter learn."""
-        self.requires_grad_(True)
-        return self
+        return self.requires_grad_(True).train(self.training)
 
     def named_steps(self) -> list[tuple[str, Step]]:
         """Return name and step in the order of execution."""
@@ -219,6 +222,8 @@ class Pipeline(nn.Module):
         if self._stages is not None:
             return self._run_captured(raw, self._stages)
         folded = self._folded(raw)
+        if any(isinstance(module, _BatchNorm) and module.training for module in self.modules()):
+            return folded(raw)  # its statistics are those of the whole batch
         return in_slices(
             lambda part, _: folded(part), raw, self.parameters(), reach_px=self.reach_px
         )
@@ -226,7 +231,8 @@ class Pipeline(nn.Module):
     def _folded(self, raw: Tensor) -> Callable[[Tensor], Tensor]:
         """Return the steps folded, the same as last time while the parameters are the same."""
         steps = self._chain()
-        learns = torch.is_grad_enabled() and any(p.requires_grad for p in (raw, *self.parameters()))
+        tensors = (raw, *self.parameters(), *self.buffers())
+        learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
         # In the place of parameters, `torch.func.functional_call` puts tensors that may be watched.
         own = all(isinstance(parameter, nn.Parameter) for parameter in self.parameters())
         changing = learns or not own or is_watched(raw) or any(map(has_hooks, steps))
@@ -236,10 +242,12 @@ class Pipeline(nn.Module):
         folded_steps = [step for step in steps if isinstance(step, LinearStep | LumaStep)]
         values = [t for step in folded_steps for t in (*step.parameters(), *step.buffers())]
         known = self._last_fold
-        if known is None or not known.is_of(steps, values):
+        # A parametrization changes a module's type.
+        kinds = [raw.dtype, *((type(s), s.training, getattr(s, "cfa", None)) for s in steps)]
+        if known is None or not known.is_of(steps, kinds, values):
             with torch.no_grad():
                 folded = fold(steps, raw, look_at_values=True)
-                known = _Fold(folded, steps, [value.clone() for value in values])
+                known = _Fold(folded, steps, kinds, [value.clone() for value in values])
             self._last_fold = known
         return known.run
 
@@ -247,7 +255,7 @@ class Pipeline(nn.Module):
         image = raw
         for name, step in self.named_steps():
             image = step(image)
-            if image.requires_grad:
+            if image.requires_grad and not is_watched(raw):
                 image.retain_grad()
             stages[name] = image
         return image
@@ -260,10 +268,16 @@ class Pipeline(nn.Module):
             raise InputError(f"no step {name!r}: the pipeline has {', '.join(self.steps)}")
 
 
-def _check_order(steps: Mapping[str, Step]) -> None:
+def _check_order(steps: Mapping[str, Step], camera: Camera) -> None:
     """Raise `InputError` unless each step gets what it works on and an image comes out."""
     at_hand = "mosaic"
     for name, step in steps.items():
+        if not isinstance(step, Step):
+            raise InputError(f"step {name!r} is a {type(step).__name__}: derive it from Step")
+        if (cfa := getattr(step, "cfa", camera.cfa)) != camera.cfa:
+            raise InputError(
+                f"step {name!r} is for {cfa} mosaics, but camera {camera.name!r} gives {camera.cfa}"
+            )
         if step.domain not in (at_hand, "either"):
             wants, side = ("an image", "after") if at_hand == "mosaic" else ("a mosaic", "before")
             raise InputError(

@@ -16,6 +16,7 @@ from raw2logit.isp.steps import Step, code_of, registered_steps
 
 _KEY = "raw2logit.pipeline"
 _FORMAT = 1
+_WRONG = (TypeError, ValueError, RuntimeError)
 _DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -61,7 +62,7 @@ def load_pipeline(path: Path | str) -> Pipeline:
         path: Of the file.
 
     Returns:
-        The pipeline, frozen; call ``unfreeze()`` to go on learning.
+        The pipeline, frozen and in evaluation mode; call ``unfreeze().train()`` to go on learning.
 
     Raises:
         MissingDataError: There is no such file.
@@ -88,12 +89,12 @@ def load_pipeline(path: Path | str) -> Pipeline:
         pipeline.load_state_dict(state)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, *_WRONG) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{path}: holds no pipeline that save_pipeline wrote ({type(error).__name__}: {reason})"
         ) from error
-    return pipeline.freeze()
+    return pipeline.freeze().eval()
 
 
 def _build(description: dict[str, Any]) -> Pipeline:
@@ -109,4 +110,5 @@ def _build(description: dict[str, Any]) -> Pipeline:
                 "the module that registers it first"
             )
         steps[entry["name"]] = known[family][code].for_camera(camera, dtype, **entry["options"])
-    return Pipeline(steps, camera, view=description["view"])
+    view = description["view"]
+    return Pipeline(steps, camera, view=None if view is None else str(view))

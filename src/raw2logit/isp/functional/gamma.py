@@ -11,8 +11,6 @@ from torch.nn import functional as F
 GRADIENT_FLOOR = 1e-5
 """Below this linear value no gradient passes: the slope of v^(1/gamma) grows without bound."""
 _SMALLEST_HALF = 2.0**-24
-_ZERO = -1e4
-"""Exponent of two whose power, and that of any gamma's share of it, is 0."""
 
 
 def encode_gamma(image: Tensor, gamma: Tensor) -> Tensor:
@@ -29,11 +27,12 @@ def encode_gamma(image: Tensor, gamma: Tensor) -> Tensor:
     # The smallest value stands for 0, whose logarithm is minus infinity: slow, and no gradient.
     smallest = _SMALLEST_HALF if image.dtype == torch.float16 else torch.finfo(image.dtype).tiny
     above_zero = math.log2(smallest) + 0.5
+    zero = torch.finfo(image.dtype).min / 4  # an exponent of two whose share is 0, whatever gamma
     # Powers of two are the fast ones, and in place where no gradient needs the steps between.
     if not torch.is_grad_enabled():
         exponent = image.clamp(smallest, 1.0).log2_()
-        return F.threshold(exponent, above_zero, _ZERO, inplace=True).mul_(1.0 / gamma).exp2_()
+        return F.threshold(exponent, above_zero, zero, inplace=True).mul_(1.0 / gamma).exp2_()
     # The value of the one, the gradient of the other.
     limited = F.hardtanh(image, GRADIENT_FLOOR, 1.0)
     value = image.detach().clamp(smallest, 1.0) + (limited - limited.detach())
-    return (F.threshold(value.log2(), above_zero, _ZERO) * (1.0 / gamma)).exp2()
+    return (F.threshold(value.log2(), above_zero, zero) * (1.0 / gamma)).exp2()

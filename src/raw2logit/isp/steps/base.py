@@ -76,7 +76,8 @@ class Step(nn.Module):
     def reach_px(self) -> int | None:
         """How far away a pixel can be that changes an output pixel; None: anywhere.
 
-        A step that says so lets large frames be processed in tiles.
+        A step that says so lets large frames be processed in tiles, so it must treat a pixel the
+        same wherever it lies in the frame.
         """
         return None
 
@@ -168,6 +169,8 @@ def register_step(code: str) -> Callable[[_StepClass], _StepClass]:
         raise InputError(f"step code {code!r} must be letters, digits and + - _ only")
 
     def register(step: _StepClass) -> _StepClass:
+        if not isinstance(getattr(step, "family", None), str):
+            raise InputError(f"step {step.__name__} has no family: one of {', '.join(FAMILIES)}")
         known = _REGISTRY.setdefault(step.family, {})
         before = known.get(code, step)
         if (before.__module__, before.__qualname__) != (step.__module__, step.__qualname__):

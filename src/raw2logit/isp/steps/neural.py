@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from raw2logit.cfa import CFA, colour_sites, per_site
+from raw2logit.errors import InputError
 from raw2logit.isp.functional.borders import mirror_pad
 from raw2logit.isp.steps.base import Step, register_step
 
@@ -42,16 +45,27 @@ class UnetPlusPlus(Step):
             dtype: Of the weights; None: PyTorch's default.
             encoder: Any encoder of segmentation-models-pytorch.
             seed: Of the random weights.
+
+        Raises:
+            InputError: The encoder has to be fetched.
         """
         import segmentation_models_pytorch as smp
 
         super().__init__()
         self.cfa: CFA = cfa
         self.options = {"encoder": encoder, "seed": seed}
+        if ":" in encoder:  # names that would be fetched from elsewhere
+            raise InputError(f"encoder {encoder!r} is none of segmentation-models-pytorch's own")
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # inside the fork: initial weights have no generator argument
+            # Initial weights have no generator argument; those of other devices stay untouched.
+            torch.default_generator.manual_seed(seed)
             self.network = smp.UnetPlusPlus(encoder, encoder_weights=None, classes=3)
         self.network.to(dtype or torch.get_default_dtype())
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; while nothing learns, batch statistics stay as they are, too."""
+        learns = any(parameter.requires_grad for parameter in self.parameters())
+        return super().train(mode and learns)
 
     def forward(self, mosaic: Tensor) -> Tensor:
         """Map a ``(B, H, W)`` mosaic to a ``(B, 3, H, W)`` view in [0, 1]."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from raw2logit.errors import InputError
 from raw2logit.isp.functional.convolution import Convolution
 from raw2logit.isp.functional.gaussian import gaussian_radius
 from raw2logit.isp.functional.sharpen import SHARPEN_KERNEL, unsharp_convolution, unsharp_kernel
@@ -24,9 +25,16 @@ class SharpenFilter(KernelStep):
         kernel: Sequence[Sequence[float]] = SHARPEN_KERNEL,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """Start from a square kernel of odd size."""
+        """Start from a square kernel of odd size.
+
+        Raises:
+            InputError: The kernel has another shape.
+        """
         super().__init__()
         self.kernel = parameter(kernel, dtype)
+        rows, columns = self.kernel.shape
+        if rows != columns or rows % 2 == 0:
+            raise InputError(f"a sharpening kernel is square and odd, got {rows} x {columns}")
         self.options = {"kernel": self.kernel.tolist()}
 
     @property
