@@ -356,6 +356,13 @@ class TestSynthesis:
 
 
 class TestTrain:
+    def test_neural_pipeline(self, microscopy: Path, own_folder: Path) -> None:
+        words = ["train", "--root", str(microscopy), "--view", "neural", "--splits", "1", *SMALL]
+        assert main([*words, "--pipeline", "parametrized", "-o", "out"]) == 0
+        # A table of a network's weights would be no use to anyone.
+        assert json.loads((own_folder / "out/results.json").read_text())["pipeline"] == [{}]
+        assert "The learned pipeline" not in (own_folder / "out/report.html").read_text()
+
     @pytest.mark.parametrize("pipeline", ["static", "parametrized"])
     def test_folder_of_a_run(self, microscopy: Path, own_folder: Path, pipeline: str) -> None:
         words = ["train", "--root", str(microscopy), "--pipeline", pipeline, *SMALL, "-o", "out"]

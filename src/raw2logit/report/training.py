@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from raw2logit.isp import Pipeline, static_pipeline
+from raw2logit.isp import FAMILIES, Pipeline, parametrized_pipeline
 from raw2logit.report import common
 from raw2logit.report.common import METRIC_NAMES, percent
 from raw2logit.report.figures import save_png
@@ -38,7 +38,7 @@ def report_training(
     metrics = result.metrics()
     primary = result.tasks[0].primary_metric
     learned = config["pipeline"] == "parametrized"
-    default = static_pipeline(data.dataset.camera, result.view)
+    default = parametrized_pipeline(data.dataset.camera, result.view).freeze()
     summary: dict[str, Any] = {"metric": primary, "metrics": metrics}
     if learned:
         summary["pipeline"] = [_natural_parameters(task.pipeline) for task in result.tasks]
@@ -48,7 +48,7 @@ def report_training(
     curves = common.curves({result.view: [task.history for task in result.tasks]}, primary)
     pipelines: dict[str, Pipeline] = {result.view: default}
     if learned:
-        pipelines["learned"] = result.tasks[0].pipeline
+        pipelines["learned"] = result.tasks[0].pipeline.eval()
     samples = common.pick_samples(data, result.splits[0].test, _N_SAMPLES)
     gallery = common.gallery(data, pipelines, samples)
     for name, picture in (("curves", curves), ("views", gallery)):
@@ -84,7 +84,7 @@ def report_training(
             ],
         ),
     ]
-    if learned:
+    if learned and _natural_parameters(default):
         sections.append(Section("The learned pipeline", tables=[_parameter_table(result, default)]))
     report = Report(
         title="Training report",
@@ -101,9 +101,11 @@ def report_training(
 
 
 def _natural_parameters(pipeline: Pipeline) -> dict[str, list[float]]:
-    """Return each step's parameters in natural units, flattened."""
+    """Return each step's parameters in natural units, flattened; not the weights of a network."""
     values: dict[str, list[float]] = {}
-    for family, step in pipeline.steps.items():
+    for family, step in pipeline.named_steps():
+        if step.family not in FAMILIES:
+            continue
         for name, parameter in step.named_parameters():
             natural: Tensor = parameter.exp() if name.startswith("log_") else parameter
             label = f"{family}.{name.removeprefix('log_')}"
