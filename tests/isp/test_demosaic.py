@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from raw2logit.cfa import CFA, CFA_NAMES
+from raw2logit.errors import InputError
+from raw2logit.isp import functional
 from raw2logit.isp.functional import (
     bilinear_kernels,
     demosaic_bilinear,
@@ -210,3 +212,17 @@ def test_learned_kernels_are_used() -> None:
     assert_near(mosaic_of(doubled, "RGGB"), raw)
     kept = as_image(masks("RGGB", (8, 8)).astype(float), torch.float64).bool()
     assert_near(doubled[~kept], 2 * demosaic_malvar(raw, malvar, "RGGB")[~kept])
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (4, 3), (0, 4)])
+def test_odd_sizes_are_refused(shape: tuple[int, int]) -> None:
+    mosaic = torch.rand(1, *shape)
+    message = f"even height and width, got {shape[0]} x {shape[1]}: crop"
+    for run in (
+        lambda: functional.demosaic_bilinear(mosaic, functional.bilinear_kernels(), "RGGB"),
+        lambda: functional.demosaic_malvar(mosaic, functional.malvar_kernels(), "RGGB"),
+        lambda: functional.demosaic_menon(mosaic, "RGGB"),
+        lambda: functional.subtract_black_level(mosaic, torch.zeros(4)),
+    ):
+        with pytest.raises(InputError, match=message):
+            run()

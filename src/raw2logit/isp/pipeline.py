@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from raw2logit.camera import Camera
 from raw2logit.errors import InputError
 from raw2logit.isp.folding import fold, has_hooks
+from raw2logit.isp.functional.borders import require_even
 from raw2logit.isp.functional.slices import in_slices, is_watched
 from raw2logit.isp.steps import LinearStep, LumaStep, Step
 
@@ -299,9 +300,4 @@ def check_mosaic(raw: Tensor) -> None:
             f"raw must be floating point, a fraction of full scale in [0, 1], got {raw.dtype}: "
             "divide by 2^bits - 1, or use read_raw"
         )
-    height, width = raw.shape[-2:]
-    if height % 2 or width % 2 or not height or not width:
-        raise InputError(
-            f"raw must have even height and width, got {height} x {width}: "
-            "crop the last row or column, which keeps the CFA"
-        )
+    require_even(raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from raw2logit.cfa import per_site
+from raw2logit.isp.functional.borders import require_even
 
 
 def subtract_black_level(
@@ -19,7 +20,11 @@ def subtract_black_level(
 
     Returns:
         ``(B, H, W)``, linear; noise around black stays negative.
+
+    Raises:
+        InputError: H or W is odd.
     """
+    require_even(mosaic)
     scale = None if white_level is None else 1.0 / (white_level - black_level)
     height, width = mosaic.shape[-2:]
     signal = mosaic - per_site(black_level, height, width)

@@ -1,10 +1,29 @@
-"""The one border rule of the package: mirror, edge pixel not repeated."""
+"""Sizes and borders: whole Bayer cells, and mirroring without repeating the edge pixel."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from raw2logit.errors import InputError
+
+
+def require_even(mosaic: Tensor) -> None:
+    """Check that a mosaic consists of whole 2x2 cells.
+
+    Raises:
+        InputError: Its last two axes are odd or empty. Not raised while a graph is traced, whose
+            sizes may be left open.
+    """
+    height, width = mosaic.shape[-2:]
+    if torch.compiler.is_compiling():
+        return
+    if height % 2 or width % 2 or not height or not width:
+        raise InputError(
+            f"a mosaic must have even height and width, got {height} x {width}: "
+            "crop the last row or column, which keeps the CFA"
+        )
 
 
 def mirror_pad(image: Tensor, pad_px: int | tuple[int, int]) -> Tensor:

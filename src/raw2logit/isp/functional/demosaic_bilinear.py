@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from raw2logit.cfa import CFA, colour_sites
+from raw2logit.isp.functional.borders import require_even
 from raw2logit.isp.functional.convolution import phase_convolution, site_windows
 from raw2logit.isp.functional.slices import in_slices
 
@@ -22,7 +23,11 @@ def demosaic_bilinear(mosaic: Tensor, kernels: Tensor, cfa: CFA) -> Tensor:
 
     Returns:
         ``(B, 3, H, W)``, linear.
+
+    Raises:
+        InputError: H or W is odd.
     """
+    require_even(mosaic)
     convolve = phase_convolution(bilinear_weights(kernels, cfa))
     return in_slices(convolve.of_mosaic, mosaic, [kernels], reach_px=kernels.shape[-1] // 2)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from raw2logit.cfa import CFA, colour_sites
+from raw2logit.isp.functional.borders import require_even
 from raw2logit.isp.functional.convolution import phase_convolution
 from raw2logit.isp.functional.slices import in_slices
 
@@ -27,7 +28,11 @@ def demosaic_malvar(mosaic: Tensor, kernels: Tensor, cfa: CFA) -> Tensor:
 
     Returns:
         ``(B, 3, H, W)``, linear; samples keep their value at their own site.
+
+    Raises:
+        InputError: H or W is odd.
     """
+    require_even(mosaic)
     convolve = phase_convolution(malvar_weights(kernels, cfa))
     return in_slices(convolve.of_mosaic, mosaic, [kernels], reach_px=2)
 

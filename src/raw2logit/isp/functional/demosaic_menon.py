@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from raw2logit.cfa import CFA, colour_sites
-from raw2logit.isp.functional.borders import mirror_pad
+from raw2logit.isp.functional.borders import mirror_pad, require_even
 
 _MARGIN_PX = 10
 """The reach of 8 px, and one cell more as the second lattice begins and ends a pixel later."""
@@ -50,7 +50,11 @@ def demosaic_menon(mosaic: Tensor, cfa: CFA, *, refine: bool = True) -> Tensor:
     Returns:
         ``(B, 3, H, W)``, linear; samples keep their value at their own site. Differentiable
         wherever the decision does not tie; no gradient passes through the decision itself.
+
+    Raises:
+        InputError: H or W is odd.
     """
+    require_even(mosaic)
     start = 1 if colour_sites(cfa)[0] == _GREEN else 0
     own, right, below = _sample(mirror_pad(mosaic[:, None], _MARGIN_PX)[:, 0], start)
 
