@@ -43,7 +43,7 @@ def fold(steps: Sequence[Step], like: Tensor, *, look_at_values: bool = False) -
     parts: list[_Part] = []
     rest, on_mosaic = list(steps), True
     while rest:
-        linear, rest = _leading(rest, LinearStep)
+        linear, rest = _leading(rest, LinearStep)  # type: ignore[type-abstract]
         filters, rest = _leading(rest, LumaStep)
         if linear:
             folded = LinearMap.identity(like, takes_mosaic=on_mosaic)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -85,9 +86,9 @@ class Step(nn.Module):
 class LinearStep(Step):
     """A step that is linear and can be folded with its neighbours into one (see `LinearMap`)."""
 
+    @abstractmethod
     def fold(self, before: LinearMap) -> LinearMap:
         """Return the map that does `before` and then this step."""
-        raise NotImplementedError(f"{type(self).__name__} must define fold")
 
 
 class LumaStep(Step):
@@ -112,9 +113,9 @@ class LumaStep(Step):
 class KernelStep(LumaStep):
     """A filter of the luma that is one small kernel."""
 
+    @abstractmethod
     def luma_kernel(self) -> Tensor:
         """Return the ``(k, k)`` kernel, k odd."""
-        raise NotImplementedError(f"{type(self).__name__} must define luma_kernel")
 
     def prepare(self) -> Callable[[Tensor], Tensor]:
         """Return the filter of a luma plane."""
