@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import takewhile
 from typing import TypeVar
 
 import torch
@@ -121,8 +120,10 @@ def _chained(luma: Tensor, filters: Sequence[_Part]) -> Tensor:
 
 def _leading(steps: list[Step], kind: type[_Kind]) -> tuple[list[_Kind], list[Step]]:
     """Split the steps of a kind off the front; one with hooks has to be called by itself."""
-    front = list(takewhile(lambda step: isinstance(step, kind) and not has_hooks(step), steps))
-    return front, steps[len(front) :]  # type: ignore[return-value]
+    count = 0
+    while count < len(steps) and isinstance(steps[count], kind) and not has_hooks(steps[count]):
+        count += 1
+    return steps[:count], steps[count:]  # type: ignore[return-value]
 
 
 def has_hooks(step: Step) -> bool:

@@ -116,7 +116,7 @@ class Pipeline(nn.Module):
                     "raw.float() or pipeline.double()"
                 )
         kind = raw.device.type
-        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        if kind != "meta" and torch.is_autocast_enabled(kind):
             with torch.autocast(kind, enabled=False):
                 return self._run(raw)
         return self._run(raw)
