@@ -352,3 +352,12 @@ class TestFunctionTransforms:
         assert_near((forward * weights).sum(), (reverse * change).sum())
         raws = mid_grey_raw(DRONE, 8, 16, batch=3)[:, None]
         assert_near(vmap(isp)(raws), torch.stack([isp(one) for one in raws]))
+
+    @pytest.mark.usefixtures("_small_slices")
+    def test_gradient_of_a_buffer(self) -> None:
+        isp = static_pipeline(OTHER, "bi,s,ga", dtype=torch.float64)
+        white = isp.get_buffer("steps.black_level.white_level").clone().requires_grad_()
+        raw = mid_grey_raw(OTHER, 70, 72)
+        functional_call(isp, {"steps.black_level.white_level": white}, (raw,)).sum().backward()
+        assert white.grad is not None
+        assert white.grad.abs() > 1

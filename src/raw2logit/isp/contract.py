@@ -27,6 +27,7 @@ from raw2logit.isp.functional.demosaic_bilinear import (
     bilinear_weights,
     demosaic_bilinear,
 )
+from raw2logit.isp.functional.luma import luma_of
 from raw2logit.isp.linear import LinearMap
 from raw2logit.isp.steps import FAMILIES, KernelStep, LinearStep, LumaStep, Step, registered_steps
 
@@ -177,8 +178,7 @@ def _folds(build: Build) -> None:
         if isinstance(step, KernelStep):
             filtered = convolve_kernel(plane, step.luma_kernel())
             _near(filtered, step.filter(plane), "luma_kernel and filter")
-        weights = values.new_tensor([0.299, 0.587, 0.114]).reshape(3, 1, 1)
-        luma = (weights * values).sum(1, keepdim=True)
+        luma = luma_of(values)
         _near(step(values) - values, (step.filter(luma) - luma).expand_as(values), "luma filter")
 
 

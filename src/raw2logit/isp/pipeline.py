@@ -16,7 +16,7 @@ from raw2logit.camera import Camera
 from raw2logit.errors import InputError
 from raw2logit.isp.folding import fold, has_hooks
 from raw2logit.isp.functional.borders import require_even
-from raw2logit.isp.functional.slices import in_slices, is_watched
+from raw2logit.isp.functional.slices import in_slices, is_watched, wants_gradient
 from raw2logit.isp.steps import LinearStep, LumaStep, Step
 
 
@@ -226,14 +226,16 @@ class Pipeline(nn.Module):
         if any(isinstance(module, _BatchNorm) and module.training for module in self.modules()):
             return folded(raw)  # its statistics are those of the whole batch
         return in_slices(
-            lambda part, _: folded(part), raw, self.parameters(), reach_px=self.reach_px
+            lambda part, _: folded(part),
+            raw,
+            (*self.parameters(), *self.buffers()),
+            reach_px=self.reach_px,
         )
 
     def _folded(self, raw: Tensor) -> Callable[[Tensor], Tensor]:
         """Return the steps folded, the same as last time while the parameters are the same."""
         steps = self._chain()
-        tensors = (raw, *self.parameters(), *self.buffers())
-        learns = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+        learns = wants_gradient(raw, *self.parameters(), *self.buffers())
         # In the place of parameters, `torch.func.functional_call` puts tensors that may be watched.
         own = all(isinstance(parameter, nn.Parameter) for parameter in self.parameters())
         changing = learns or not own or is_watched(raw) or any(map(has_hooks, steps))

@@ -27,9 +27,9 @@ def gaussian_blur(plane: Tensor, sigma_px: Tensor, radius_px: int) -> Tensor:
 
 def gaussian_convolution(sigma_px: Tensor, radius_px: int) -> Convolution:
     """Prepare `gaussian_blur`."""
-    weights = gaussian_weights(sigma_px, radius_px)
     if radius_px <= SMALL_RADIUS_PX:
-        return kernel_convolution(weights[:, None] * weights)
+        return kernel_convolution(gaussian_kernel(sigma_px, radius_px))
+    weights = gaussian_weights(sigma_px, radius_px)
     rows, columns = kernel_convolution(weights[:, None]), kernel_convolution(weights[None])
     return lambda plane: columns(rows(plane))
 
@@ -39,6 +39,12 @@ def gaussian_weights(sigma_px: Tensor, radius_px: int) -> Tensor:
     offsets = torch.arange(-radius_px, radius_px + 1, dtype=sigma_px.dtype, device=sigma_px.device)
     weights = torch.exp(-0.5 * (offsets / sigma_px) ** 2)
     return weights / weights.sum()
+
+
+def gaussian_kernel(sigma_px: Tensor, radius_px: int) -> Tensor:
+    """Return the same in two dimensions: ``(2 radius_px + 1, 2 radius_px + 1)``."""
+    weights = gaussian_weights(sigma_px, radius_px)
+    return weights[:, None] * weights
 
 
 def gaussian_radius(sigma_px: float) -> int:

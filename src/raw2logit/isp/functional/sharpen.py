@@ -10,7 +10,7 @@ from raw2logit.isp.functional.convolution import Convolution, kernel_convolution
 from raw2logit.isp.functional.gaussian import (
     SMALL_RADIUS_PX,
     gaussian_convolution,
-    gaussian_weights,
+    gaussian_kernel,
 )
 
 SHARPEN_KERNEL = ((0.0, -1.0, 0.0), (-1.0, 5.0, -1.0), (0.0, -1.0, 0.0))
@@ -43,6 +43,6 @@ def unsharp_convolution(sigma_px: Tensor, amount: Tensor, radius_px: int) -> Con
 
 def unsharp_kernel(sigma_px: Tensor, amount: Tensor, radius_px: int) -> Tensor:
     """Return `unsharp_mask` as one ``(2 radius_px + 1, 2 radius_px + 1)`` kernel."""
-    weights = gaussian_weights(sigma_px, radius_px)
-    centre = F.pad(torch.ones_like(weights[:1, None]), (radius_px,) * 4)
-    return (1 + amount) * centre - amount * (weights[:, None] * weights)
+    blur = gaussian_kernel(sigma_px, radius_px)
+    centre = F.pad(torch.ones_like(blur[:1, :1]), (radius_px,) * 4)
+    return (1 + amount) * centre - amount * blur

@@ -48,7 +48,7 @@ def in_slices(
     if is_watched(raw) or raw.device.type != "cpu" or raw.numel() <= SLICE_PX:
         return process(raw, None)
     count, height, width = raw.shape
-    if torch.is_grad_enabled() and any(t.requires_grad for t in (raw, *parameters)):
+    if wants_gradient(raw, *parameters):
         return torch.cat([process(raw[images], None) for images in _batches(raw)])
     with torch.no_grad():
         view = raw.new_empty(count, 3, height, width)
@@ -62,6 +62,11 @@ def in_slices(
             for target, source, inner in _tiles(raw, margin_px):
                 view[target] = process(raw[source], None)[inner]
     return view
+
+
+def wants_gradient(*tensors: Tensor) -> bool:
+    """Return whether the gradient with respect to one of the tensors is asked for."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 
 def is_watched(raw: Tensor) -> bool:

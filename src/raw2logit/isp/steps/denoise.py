@@ -11,8 +11,8 @@ from raw2logit.isp import functional
 from raw2logit.isp.functional.convolution import Convolution
 from raw2logit.isp.functional.gaussian import (
     gaussian_convolution,
+    gaussian_kernel,
     gaussian_radius,
-    gaussian_weights,
 )
 from raw2logit.isp.steps.base import KernelStep, LumaStep, log_parameter, parameter, register_step
 
@@ -59,8 +59,7 @@ class GaussianDenoise(KernelStep):
 
     def luma_kernel(self) -> Tensor:
         """Return the sampled gaussian."""
-        weights = gaussian_weights(self.sigma_px, self.support_px)
-        return weights[:, None] * weights
+        return gaussian_kernel(self.sigma_px, self.support_px)
 
     def prepare(self) -> Convolution:
         """Return the filter of a luma plane."""
@@ -79,11 +78,8 @@ class KernelDenoise(KernelStep):
     def __init__(self, sigma_px: float = 0.5, dtype: torch.dtype | None = None) -> None:
         """Start from a gaussian with a standard deviation in pixels, cut off at 4 of them."""
         super().__init__()
-        taps = gaussian_weights(
-            torch.tensor(sigma_px, dtype=dtype or torch.get_default_dtype()),
-            gaussian_radius(sigma_px),
-        )
-        self.kernel = parameter(taps[:, None] * taps, dtype)
+        sigma = torch.tensor(sigma_px, dtype=dtype or torch.get_default_dtype())
+        self.kernel = parameter(gaussian_kernel(sigma, gaussian_radius(sigma_px)), dtype)
         self.options = {"sigma_px": sigma_px}
 
     @property
