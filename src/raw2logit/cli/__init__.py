@@ -26,7 +26,7 @@ app = App(
 )
 
 _data = App(name="data", help="Make and look after data sets.")
-_data.command("raw2logit.cli.data:generate", name="generate")
+_data.command("raw2logit.cli.data.generate:generate", name="generate")
 app.command(
     "raw2logit.cli.demo:demo", name="demo", help="Raw data in, drift report out: the whole tour."
 )

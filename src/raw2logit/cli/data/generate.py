@@ -1,4 +1,4 @@
-"""``raw2logit data``."""
+"""``raw2logit data generate``."""
 
 from __future__ import annotations
 

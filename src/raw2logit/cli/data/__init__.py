@@ -1,0 +1,1 @@
+"""``raw2logit data``: one verb a file."""
