@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from raw2logit._dng_header import (
+    LINEAR,
+    MONOCHROME,
+    DngHeader,
+    filter_array,
+    not_bayer,
+    read_dng_header,
+)
+from raw2logit._file_checks import broken_file
 from raw2logit.camera import FULL_SCALE_DN, IDENTITY_MATRIX, Camera, Triple
 from raw2logit.cfa import CFA, CFA_NAMES
 from raw2logit.errors import InputError
@@ -33,10 +43,14 @@ _XYZ_FROM_SRGB = np.array(
 
 
 def write_dng(path: str | Path, mosaic: Tensor, camera: Camera) -> Path:
-    """Write a Bayer mosaic as DNG 1.4, uncompressed, 16 bits.
+    """Write a Bayer mosaic as DNG 1.4, uncompressed.
+
+    `read_raw` gives the same mosaic, CFA and levels back. The file has 16 bits; if that would
+    round the mosaic and the camera's own number of bits would not, it has those.
 
     A DNG holds white balance and matrix up to a common factor and only positive gains: the sign
-    of a negative one moves into the matrix, which leaves the product the same.
+    of a negative one moves into the matrix, which leaves the product the same. Black levels that
+    are no whole digital numbers are written as fractions; LibRaw alone cuts those off.
 
     Args:
         path: File to write, complete or not at all.
@@ -47,7 +61,8 @@ def write_dng(path: str | Path, mosaic: Tensor, camera: Camera) -> Path:
         `path`.
 
     Raises:
-        InputError: The mosaic has another shape, or a DNG cannot hold the camera's constants.
+        InputError: The mosaic has another shape or other values, or a DNG cannot hold the
+            camera's constants.
     """
     import tifffile
 
@@ -57,12 +72,10 @@ def write_dng(path: str | Path, mosaic: Tensor, camera: Camera) -> Path:
             "mosaic must be (H, W) with even H and W from 22, below which LibRaw reads no DNG, "
             f"got {tuple(mosaic.shape)}"
         )
-    numbers = to_uint16(mosaic)
-    # LibRaw cuts fractions of a digital number off, so round here.
-    white = round((1.0 if camera.white_level is None else camera.white_level) * FULL_SCALE_DN)
-    black = tuple(round(level * FULL_SCALE_DN) for level in camera.black_level)
+    numbers, full_scale = _exact_numbers(mosaic, camera.bits)
+    white = round((1.0 if camera.white_level is None else camera.white_level) * full_scale)
     # The white level is all that tells a reader of the bits, and so of the full scale.
-    if not FULL_SCALE_DN // 2 < white <= FULL_SCALE_DN or min(black) < 0:
+    if not full_scale // 2 < white <= full_scale or min(camera.black_level) < 0:
         raise InputError(
             f"camera {camera.name!r}: a DNG holds black levels from 0 and a white level from 0.5 "
             f"to 1, not {camera.black_level} and {camera.white_level}"
@@ -70,13 +83,14 @@ def write_dng(path: str | Path, mosaic: Tensor, camera: Camera) -> Path:
     matrix, neutral = _dng_colours(camera)
     channel = {"R": 0, "G": 1, "B": 2}
     tags: list[tuple[int, int, int, Any, bool]] = [
+        (274, 3, 1, 1, True),  # Orientation: as it is
         (33421, 3, 2, (2, 2), True),  # CFARepeatPatternDim
         (33422, 1, 4, bytes(channel[letter] for letter in camera.cfa), True),  # CFAPattern
         (50706, 1, 4, bytes((1, 4, 0, 0)), True),  # DNGVersion
         (50707, 1, 4, bytes((1, 1, 0, 0)), True),  # DNGBackwardVersion
         (50708, 2, 0, f"raw2logit {camera.name}".encode("ascii", "replace"), True),  # camera model
         (50713, 3, 2, (2, 2), True),  # BlackLevelRepeatDim
-        (50714, 3, 4, black, True),  # BlackLevel
+        (50714, 5, 4, _black_rationals(camera, full_scale), True),  # BlackLevel
         (50717, 4, 1, white, True),  # WhiteLevel
         (50721, 10, 9, _rationals(matrix.ravel()), True),  # ColorMatrix1
         (50728, 5, 3, _rationals(neutral), True),  # AsShotNeutral
@@ -95,47 +109,79 @@ def write_dng(path: str | Path, mosaic: Tensor, camera: Camera) -> Path:
     return path
 
 
+def _exact_numbers(mosaic: Tensor, bits: int) -> tuple[npt.NDArray[np.uint16], int]:
+    """Return digital numbers and their full scale: 16 bits, or `bits` where only they are exact."""
+    values = mosaic.detach().cpu().float().numpy()
+    for full_scale in (FULL_SCALE_DN, 2**bits - 1):
+        numbers = _digital_numbers(mosaic, full_scale)
+        if np.array_equal(numbers.astype(np.float32) / np.float32(full_scale), values):
+            return numbers, full_scale
+    return to_uint16(mosaic), FULL_SCALE_DN
+
+
+def _black_rationals(camera: Camera, full_scale: int) -> tuple[int, ...]:
+    # Numerators stay below 2^32; and what was a whole digital number is one again.
+    levels = (Fraction(level * full_scale) for level in camera.black_level)
+    nearest = [level.limit_denominator(FULL_SCALE_DN) for level in levels]
+    return tuple(number for level in nearest for number in level.as_integer_ratio())
+
+
 def to_uint16(mosaic: Tensor) -> npt.NDArray[np.uint16]:
-    """Return the 16-bit digital numbers of a mosaic in [0, 1]."""
-    numbers = (mosaic.detach().cpu().double() * FULL_SCALE_DN).round().clamp(0, FULL_SCALE_DN)
-    return numbers.numpy().astype(np.uint16)
+    """Return the 16-bit digital numbers of a mosaic.
+
+    Raises:
+        InputError: The mosaic is no floating point, or not in [0, 1].
+    """
+    return _digital_numbers(mosaic, FULL_SCALE_DN)
 
 
-def broken_file(path: Path, kind: str, error: Exception | str) -> InputError:
-    """Return the error of a file that its format's reader could not make sense of."""
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return InputError(f"{path}: broken {kind} ({reason}): copy or download the file again")
+def _digital_numbers(mosaic: Tensor, full_scale: int) -> npt.NDArray[np.uint16]:
+    if not mosaic.is_floating_point():
+        raise InputError(
+            f"mosaic must be floating-point fractions of full scale, got {mosaic.dtype}: divide "
+            "by 2^bits - 1"
+        )
+    values = mosaic.detach().cpu().double().numpy()
+    if not np.isfinite(values).all():
+        bad = int((~np.isfinite(values)).sum())
+        raise InputError(f"mosaic holds {bad} values that are NaN or infinite: mend or mask them")
+    if values.size and (values.min() < 0 or values.max() > 1):
+        raise InputError(
+            f"mosaic holds values from {values.min():g} to {values.max():g}, no fractions of full "
+            "scale: clamp it to [0, 1]"
+        )
+    return np.round(values * full_scale).astype(np.uint16)
 
 
 def read_vendor(path: Path) -> tuple[npt.NDArray[np.float32], Camera]:
-    """Read the visible mosaic ``(H, W)`` in [0, 1] and the camera; see `raw2logit.read_raw`."""
+    """Read the visible mosaic ``(H, W)`` in [0, 1] and the camera; see `raw2logit.read_raw`.
+
+    LibRaw has a line of its own for some broken files, on stderr; there is no way to turn it off
+    from Python that would spare the lines of other threads.
+    """
     import rawpy
 
+    header = read_dng_header(path)
     try:
-        with rawpy.imread(str(path)) as raw:
-            return _mosaic_and_camera(path, raw)
+        # Through a buffer: names that are no UTF-8, and other threads run meanwhile.
+        with path.open("rb") as file, rawpy.imread(file) as raw:
+            return _mosaic_and_camera(path, raw, header)
     except InputError:
         raise
     except Exception as error:  # LibRaw's own, and memory errors from sizes in broken headers
         raise broken_file(path, "raw file", error) from error
 
 
-def _mosaic_and_camera(path: Path, raw: Any) -> tuple[npt.NDArray[np.float32], Camera]:  # noqa: ANN401
-    visible = raw.raw_image_visible
-    if visible is None or visible.ndim != 2 or raw.raw_pattern is None:
-        raise InputError(
-            f"{path}: an already demosaiced (linear) or monochrome file: no mosaic. Take the "
-            "camera's original raw file"
-        )
-    if raw.raw_pattern.shape != (2, 2):
-        raise InputError(
-            f"{path}: a {raw.raw_pattern.shape[0]} x {raw.raw_pattern.shape[1]} colour filter "
-            "array (X-Trans or another): only 2 x 2 Bayer arrays are read"
-        )
-    sites = [int(index) for index in raw.raw_colors_visible[:2, :2].ravel()]
-    cfa = _cfa_name(path, [chr(raw.color_desc[index]) for index in sites])
+def _mosaic_and_camera(
+    path: Path,
+    raw: Any,  # noqa: ANN401
+    header: DngHeader | None,
+) -> tuple[npt.NDArray[np.float32], Camera]:
+    visible, cfa, black, white = (
+        _levels_of_maker(path, raw) if header is None else _levels_of_dng(path, raw, header)
+    )
     height, width = (length - length % 2 for length in visible.shape)
-    bits = int(raw.white_level).bit_length()
+    bits = white.bit_length()
     full_scale = 2**bits - 1
     mosaic = visible[:height, :width].astype(np.float32) / np.float32(full_scale)
     colour_matrix = _matrix_to_srgb(path, raw)
@@ -143,10 +189,10 @@ def _mosaic_and_camera(path: Path, raw: Any) -> tuple[npt.NDArray[np.float32], C
         camera = Camera(
             name=path.name,
             cfa=cfa,
-            black_level=_four(raw.black_level_per_channel[index] / full_scale for index in sites),
+            black_level=_four(level / full_scale for level in black),
             white_balance=_gains(raw.camera_whitebalance, raw.daylight_whitebalance),
             colour_matrix=colour_matrix,
-            white_level=raw.white_level / full_scale,
+            white_level=white / full_scale,
             bits=bits,
         )
     except InputError as error:
@@ -154,12 +200,40 @@ def _mosaic_and_camera(path: Path, raw: Any) -> tuple[npt.NDArray[np.float32], C
     return np.minimum(mosaic, 1.0), camera
 
 
+_Levels = tuple[npt.NDArray[np.uint16], CFA, Sequence[float], int]
+
+
+def _levels_of_dng(path: Path, raw: Any, header: DngHeader) -> _Levels:  # noqa: ANN401
+    pixels = raw.raw_image
+    if pixels.shape != header.shape:
+        raise broken_file(path, "DNG", f"{pixels.shape} pixels, not {header.shape}")
+    return pixels[header.area], header.cfa, header.black_level, header.white_level
+
+
+def _levels_of_maker(path: Path, raw: Any) -> _Levels:  # noqa: ANN401
+    if raw.num_colors == 1:
+        raise not_bayer(path, MONOCHROME)
+    pattern = raw.raw_pattern
+    if pattern is None:
+        raise not_bayer(path, LINEAR)
+    if pattern.shape != (2, 2):
+        raise not_bayer(path, filter_array(*pattern.shape))
+    # The pattern starts at the whole picture's corner, the mosaic where light fell.
+    sites = [int(index) for index in raw.raw_colors_visible[:2, :2].ravel()]
+    cfa = _cfa_name(path, [chr(raw.color_desc[index]) for index in sites])
+    black = [raw.black_level_per_channel[index] for index in sites]
+    white = min(raw.camera_white_level_per_channel or (raw.white_level,))
+    return raw.raw_image_visible, cfa, black, int(white)
+
+
 def _cfa_name(path: Path, letters: list[str]) -> CFA:
     name = "".join(letters)
     for cfa in CFA_NAMES:
         if cfa == name:
             return cfa
-    raise InputError(f"{path}: colours {name} are no Bayer array of red, green, blue")
+    if set(letters) <= set("RGB"):
+        raise not_bayer(path, f"colours {name}")
+    raise not_bayer(path, f"a four-colour sensor ({name})")
 
 
 def _four(values: Any) -> tuple[float, float, float, float]:  # noqa: ANN401

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from raw2logit._file_checks import broken_file, check_png, check_segments
 from raw2logit.camera import Camera
-from raw2logit.dng import VENDOR_SUFFIXES, broken_file, read_vendor, to_uint16
+from raw2logit.dng import VENDOR_SUFFIXES, read_vendor, to_uint16
 from raw2logit.errors import InputError, MissingDataError
 from raw2logit.files import atomic_path
 from raw2logit.quiet import quiet
@@ -26,8 +27,7 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (*TIFF_SUFFIXES, ".png", ".npy", *VENDOR_SUFFIXES)
 """What `read_raw` reads."""
 
-# Deflate shrinks at most to a thousandth; a header that claims more is broken.
-_MOST_BYTES_A_FILE_BYTE = 1100
+_ZIP_START = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,12 @@ def read_raw(path: str | Path, *, camera: Camera | None = None, crop_odd: bool =
     """Read a raw file.
 
     TIFF and PNG hold 8 or 16 bits a pixel in one channel, NPY the same or floating-point
-    fractions of full scale. DNG and vendor formats go through LibRaw: the mosaic is the visible
-    area, cut to even height and width at its end, and the camera comes from the file's metadata:
-    CFA, black and white level, as-shot white balance (daylight if there is none) and the matrix
-    to sRGB (the identity, with a warning, if there is none).
+    fractions of full scale. DNG and vendor formats go through LibRaw, which looks at the content
+    and not at the suffix. Their mosaic is the visible area, cut to even height and width at its
+    end, as fraction of the full scale of the bits that the white level needs. The camera comes
+    from the file's metadata: CFA at the mosaic's top-left, black level per site, white level (the
+    lowest, if it differs by colour), as-shot white balance (daylight if there is none, else gains
+    of one) and the matrix to sRGB (the identity, with a warning, if there is none).
 
     Args:
         path: A file with one of `SUFFIXES`.
@@ -64,13 +66,11 @@ def read_raw(path: str | Path, *, camera: Camera | None = None, crop_odd: bool =
 
     Raises:
         MissingDataError: There is no such file.
-        InputError: The file is broken or holds no Bayer mosaic.
+        InputError: The file is broken, or holds no Bayer mosaic: X-Trans and other colour filter
+            arrays, four colours, monochrome, already demosaiced (linear).
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: a folder: name the raw files in it")
-    if not path.is_file():
-        raise MissingDataError(f"{path}: no such file: check the name")
+    _check_readable(path)
     suffix = path.suffix.lower()
     own_camera: Camera | None = None
     if suffix in VENDOR_SUFFIXES:
@@ -94,8 +94,32 @@ def read_raw(path: str | Path, *, camera: Camera | None = None, crop_odd: bool =
     return RawImage(torch.from_numpy(np.ascontiguousarray(mosaic)), camera or own_camera, path)
 
 
+def _check_readable(path: Path) -> None:
+    """Refuse what is no file or may not be read; a named pipe would keep its reader waiting."""
+    try:
+        status = path.stat()
+        mode = status.st_mode
+        if stat.S_ISDIR(mode):
+            raise InputError(f"{path}: a folder: name the raw files in it")
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path}: a pipe or a device: copy what it gives into a file")
+        if status.st_size == 0:
+            raise broken_file(path, "file", "it is empty")
+        path.open("rb").close()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingDataError(f"{path}: no such file: check the name") from error
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}): mend its name or rights"
+        ) from error
+
+
 def write_mosaic_tiff(path: Path, mosaic: Tensor) -> Path:
-    """Write a ``(H, W)`` mosaic in [0, 1] as a 16-bit grey TIFF, complete or not at all."""
+    """Write a ``(H, W)`` mosaic in [0, 1] as a 16-bit grey TIFF, complete or not at all.
+
+    Raises:
+        InputError: The mosaic is no floating point, or not in [0, 1].
+    """
     import tifffile
 
     with atomic_path(path) as temporary:
@@ -114,7 +138,7 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
                     f"{path}: a TIFF of {len(file.pages)} pages: save the mosaic as the only page"
                 )
             page = file.pages.first
-            _check_page(path, page, file.filehandle.size)
+            _check_page(path, page)
             return page.asarray()
     except InputError:
         raise
@@ -126,7 +150,7 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
         raise broken_file(path, "TIFF", error) from error
 
 
-def _check_page(path: Path, page: tifffile.TiffPage, file_bytes: int) -> None:
+def _check_page(path: Path, page: tifffile.TiffPage) -> None:
     """Refuse what tifffile would read as something else, or fill up with zeros."""
     if kind := {0: "inverted", 3: "palette"}.get(page.photometric):
         raise InputError(
@@ -135,18 +159,14 @@ def _check_page(path: Path, page: tifffile.TiffPage, file_bytes: int) -> None:
         )
     if page.dtype is not None and page.dtype.kind == "u" and page.bitspersample % 8:
         raise InputError(f"{path}: {page.bitspersample} bits a pixel: save 8 or 16, left-justified")
-    segments = math.prod(page.chunked)
-    if not segments == len(page.dataoffsets) == len(page.databytecounts):
-        raise broken_file(path, "TIFF", f"{len(page.dataoffsets)} of {segments} segments")
-    if page.nbytes > _MOST_BYTES_A_FILE_BYTE * file_bytes:
-        raise broken_file(
-            path, "TIFF", f"{page.nbytes} bytes of pixels in {file_bytes} bytes of file"
-        )
+    _check_shape(path, page.shape)
+    check_segments(path, "TIFF", page)
 
 
 def _read_png(path: Path) -> npt.NDArray[Any]:
     from PIL import Image
 
+    check_png(path)
     try:
         with Image.open(path, formats=("PNG",)) as image:
             image.load()
@@ -163,13 +183,20 @@ def _read_png(path: Path) -> npt.NDArray[Any]:
 
 
 def _read_npy(path: Path) -> npt.NDArray[Any]:
+    with path.open("rb") as start:
+        if start.read(4) == _ZIP_START:
+            raise InputError(f"{path}: an NPZ archive: save the mosaic alone with numpy.save")
     try:
-        array = np.load(path, allow_pickle=False)
+        # numpy.load asks for the memory that the header claims, and ignores what is too much. A map
+        # asks for none, but its reader crashes where another program cuts the file meanwhile.
+        claimed = np.lib.format.open_memmap(path, mode="r")
+        if (wanted := claimed.offset + claimed.nbytes) != (found := path.stat().st_size):
+            raise broken_file(path, "NPY", f"{found} bytes, not {wanted}")
+        array: npt.NDArray[Any] = np.load(path, allow_pickle=False)
+    except InputError:
+        raise
     except Exception as error:
         raise broken_file(path, "NPY", error) from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise InputError(f"{path}: an NPZ archive: save the mosaic alone with numpy.save")
     return array
 
 
@@ -177,11 +204,7 @@ _READERS = {".png": _read_png, ".npy": _read_npy, **dict.fromkeys(TIFF_SUFFIXES,
 
 
 def _to_fraction(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    if array.ndim != 2:
-        raise InputError(
-            f"{path}: shape {array.shape} is no mosaic (H, W): raw data has one value a pixel, "
-            "before any RGB"
-        )
+    _check_shape(path, array.shape)
     if array.dtype.kind == "u" and array.dtype.itemsize <= 2:  # in either byte order
         return (array / np.iinfo(array.dtype).max).astype(np.float32)
     if array.dtype.kind != "f":
@@ -198,3 +221,11 @@ def _to_fraction(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[np.float32]
             "scale: divide by 2^bits - 1"
         )
     return array.astype(np.float32)
+
+
+def _check_shape(path: Path, shape: tuple[int, ...]) -> None:
+    if len(shape) != 2:
+        raise InputError(
+            f"{path}: shape {shape} is no mosaic (H, W): raw data has one value a pixel, before "
+            "any RGB"
+        )
