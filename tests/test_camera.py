@@ -1,13 +1,15 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from raw2logit import Camera, InputError, register_camera
+from raw2logit import Camera, InputError, MissingDataError, register_camera
 from raw2logit import camera as camera_module
+from raw2logit.camera import find_camera
 from raw2logit.cfa import CFA_NAMES
 
 
@@ -176,3 +178,56 @@ def test_register_refuses_other_constants_under_a_name(
         register_camera(Camera(name))
     assert Camera.preset(name) is before
     register_camera(dataclasses.replace(before))
+
+
+@pytest.mark.parametrize("name", ["drone", "microscopy"])
+def test_yaml_round_trip(name: str, tmp_path: Path) -> None:
+    camera = Camera.preset(name)
+    path = camera.to_yaml(tmp_path / "camera.yaml")
+    assert Camera.from_yaml(path) == camera
+    assert [file.name for file in tmp_path.iterdir()] == ["camera.yaml"]
+
+
+def test_yaml_by_hand(tmp_path: Path) -> None:
+    path = tmp_path / "camera.yaml"
+    path.write_text("name: bench\ncfa: GRBG\nblack_level: [1e-3, 0, 0, 0]\nbits: 12\n")
+    expected = Camera("bench", cfa="GRBG", black_level=(1e-3, 0, 0, 0), bits=12)
+    assert Camera.from_yaml(str(path)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: [", "no YAML"),
+        ("name: \udcff", "no YAML"),
+        ("- drone", "holds no 'name: value' pairs"),
+        ("", "holds no 'name: value' pairs"),
+        ("1: 2", "holds no 'name: value' pairs"),
+        ("name: 3", "name 3 is no text"),
+        ("cfa: RGGB", "camera: a name is needed"),
+        ("name: x\nISO: 100", r"unknown keys \['ISO'\]"),
+        ("name: x\ncfa: RGBG", "camera 'x': CFA 'RGBG' is none of"),
+        ("name: x\nblack_level: 0.1", "camera 'x': black_level holds no numbers"),
+        ("name: x\nbits: many", "camera 'x': bits must be from 1 to 16"),
+        ("!!python/object:os.system {}", "no YAML"),
+    ],
+)
+def test_broken_yaml_is_named(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "camera.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=words) as caught:
+        Camera.from_yaml(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_find_camera(tmp_path: Path) -> None:
+    camera = Camera("bench", bits=10)
+    assert find_camera(camera) is camera
+    assert find_camera("drone") == Camera.preset("drone")
+    assert find_camera(str(camera.to_yaml(tmp_path / "a.YML"))) == camera
+    assert find_camera(camera.to_yaml(tmp_path / "b.txt")) == camera
+    with pytest.raises(MissingDataError, match=r"c\.yaml: no such camera file"):
+        find_camera("c.yaml")
+    with pytest.raises(InputError, match=r"unknown camera 'c': .* or name a YAML file"):
+        find_camera("c")

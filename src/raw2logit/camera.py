@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from raw2logit.cfa import CFA, CFA_NAMES
-from raw2logit.errors import InputError
+from raw2logit.errors import InputError, MissingDataError
+from raw2logit.files import write_text
 
 FULL_SCALE_DN = 65535
 """Digital number of full scale in the 16-bit files that hold all mosaics."""
@@ -139,6 +141,59 @@ class Camera:
         if "name" not in values:
             raise InputError("camera: a name is needed")
         return cls(**values)
+
+    def to_yaml(self, path: str | Path) -> Path:
+        """Write the constants as YAML, complete or not at all; `from_yaml` reads them."""
+        import yaml
+
+        return write_text(Path(path), yaml.safe_dump(self.to_dict(), sort_keys=False))
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Camera:
+        """Read a camera from a YAML file with the attributes above as keys; `name` is needed.
+
+        Raises:
+            MissingDataError: There is no such file.
+            InputError: It is no YAML, a key is unknown, or a value has the wrong shape.
+        """
+        import yaml
+
+        path = Path(path)
+        if not path.is_file():
+            raise MissingDataError(f"{path}: no such camera file: check the name")
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{path}: no YAML ({reason}): mend it") from error
+        if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+            raise InputError(f"{path}: holds no 'name: value' pairs: see Camera.to_yaml")
+        if not isinstance(values.get("name", ""), str):
+            raise InputError(f"{path}: name {values['name']!r} is no text: put it in quotes")
+        try:
+            return cls.from_dict(values)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+
+def find_camera(given: Camera | str | Path) -> Camera:
+    """Return a camera that is given as such, by a preset's name, or as a YAML file.
+
+    Args:
+        given: A text that ends in ``.yaml`` or ``.yml``, and every `Path`, is a file.
+
+    Raises:
+        MissingDataError: There is no such file.
+        InputError: No preset has that name, or the file is broken.
+    """
+    if isinstance(given, Camera):
+        return given
+    if isinstance(given, Path) or given.lower().endswith((".yaml", ".yml")):
+        return Camera.from_yaml(given)
+    try:
+        return Camera.preset(given)
+    except InputError as error:
+        raise InputError(f"{error}; or name a YAML file") from None
 
 
 def register_camera(camera: Camera) -> Camera:
