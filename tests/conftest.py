@@ -15,8 +15,10 @@ torch.set_num_threads(1)
 
 @pytest.fixture
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the steps that a test registers."""
+    """Forget the steps that a test registers, and what it tells worker processes of them."""
+    from raw2logit import parallel
     from raw2logit.isp.steps import base
 
+    monkeypatch.setattr(parallel, "_preparations", list(parallel._preparations))
     copied = {family: dict(known) for family, known in base._REGISTRY.items()}
     monkeypatch.setattr(base, "_REGISTRY", copied)

@@ -1,8 +1,21 @@
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from raw2logit.files import atomic_path, write_text
+from raw2logit.files import (
+    atomic_path,
+    find_leftovers,
+    remove_leftovers,
+    sha256_of,
+    write_bytes,
+    write_text,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -151,3 +164,100 @@ def test_write_text_is_utf8_and_atomic(tmp_path: Path) -> None:
         write_text(path, "half \ud800")
     assert path.read_bytes() == "ø = 1 µm\n".encode()
     assert names(path.parent) == ["note.txt"]
+
+
+class TestLeftovers:
+    @given(
+        name=st.text("ab.- _ü\n0f", min_size=1, max_size=12).filter(lambda name: name.strip("."))
+    )
+    def test_every_temporary_name_is_known(self, name: str) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "deep" / "er" / name
+            with atomic_path(path) as temporary:
+                temporary.touch()
+                assert find_leftovers(Path(folder)) == [temporary]
+            assert find_leftovers(Path(folder)) == []
+            assert path.is_file()
+
+    def test_other_names_are_not(self, tmp_path: Path) -> None:
+        for name in (
+            "a-0123abcd.png",
+            ".a-0123abc.png",
+            ".a-0123abcde.png",
+            ".a-0123ABCD.png",
+            ".a0123abcd.png",
+            ".-0123abcd.png",
+            ".a-0123abcd.tar.gz",
+            ".git/a-0123abcd",
+        ):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+        assert find_leftovers(tmp_path) == []
+        assert find_leftovers(tmp_path / "nowhere") == []
+
+    def test_all_are_removed_and_nothing_else(self, tmp_path: Path) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        folder = tmp_path / "folder"
+        for path in (
+            elsewhere / "keep",
+            folder / "keep.png",
+            folder / "x" / "keep.png",
+            folder / "x" / ".keep-0123abcd.png",
+            folder / ".run-0123abcd" / "half" / ".x-0123abcd.png",
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        (folder / ".link-0123abcd").symlink_to(elsewhere)
+        (folder / "link").symlink_to(elsewhere)
+        (folder / ".dangling-0123abcd.png").symlink_to(tmp_path / "nowhere")
+        found = find_leftovers(folder)
+        assert [path.relative_to(folder).as_posix() for path in found] == [
+            ".dangling-0123abcd.png",
+            ".link-0123abcd",
+            ".run-0123abcd",
+            "x/.keep-0123abcd.png",
+        ]
+        remove_leftovers(folder)
+        assert names(folder) == ["keep.png", "link", "x"]
+        assert names(folder / "x") == ["keep.png"]
+        assert names(elsewhere) == ["keep"]
+
+    def test_a_killed_writer(self, tmp_path: Path) -> None:
+        code = (
+            "import os, sys; from pathlib import Path; from raw2logit.files import atomic_path\n"
+            "with atomic_path(Path(sys.argv[1])) as path: path.touch(); os.kill(os.getpid(), 9)"
+        )
+        (tmp_path / "a.png").write_text("before")
+        killed = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.png")])
+        assert killed.returncode == -signal.SIGKILL
+        assert len(names(tmp_path)) == 2
+        remove_leftovers(tmp_path)
+        assert names(tmp_path) == ["a.png"]
+        assert (tmp_path / "a.png").read_text() == "before"
+
+
+def test_write_bytes_is_atomic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new" / "a.bin"
+    content = bytes(range(256))
+    assert write_bytes(path, content) == path
+    assert path.read_bytes() == content
+
+    def full(path: Path, _: bytes) -> None:
+        path.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_bytes(path, b"other")
+    assert path.read_bytes() == content
+    assert names(path.parent) == ["a.bin"]
+
+
+def test_sha256(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"")
+    assert sha256_of(path) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    path.write_bytes(b"abc")  # FIPS 180-2, appendix B
+    assert sha256_of(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    path.write_bytes(b"a" * 10**6)
+    assert sha256_of(path) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"

@@ -9,6 +9,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from raw2logit.errors import InputError, MissingDataError
+from raw2logit.parallel import prepare_workers
 
 _OPTION = "--import"
 
@@ -58,6 +59,7 @@ def import_plugin(name: str) -> None:
         raise
     except Exception as error:  # the user's own code may raise anything
         raise InputError(f"{_OPTION} {name}: {type(error).__name__}: {error}") from error
+    prepare_workers(import_plugin, str(path.resolve()) if path.suffix == ".py" else name)
 
 
 def _import_file(path: Path) -> None:
