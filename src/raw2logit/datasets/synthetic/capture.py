@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raw2logit.camera import Camera
 from raw2logit.isp.functional import mosaic_of
-from raw2logit.sensor import expose
+from raw2logit.sensor import expose, noise_generator
 
 # The published cameras state no read noise, and the microscope's no gain. These are typical of a
 # scientific CMOS sensor and of a 1-inch sensor, and assumed for generated data only.
@@ -48,6 +48,4 @@ def capture_scene(
         for row in from_srgb
     ]
     mosaic = mosaic_of(torch.from_numpy(np.stack(light))[None], camera.cfa)
-    state = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> np.uint64(1))
-    generator = torch.Generator().manual_seed(state)
-    return expose(mosaic, camera, intensity=intensity, generator=generator)[0]
+    return expose(mosaic, camera, intensity=intensity, generator=noise_generator(seed))[0]
