@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raw2logit.camera import Camera, register_camera
-    from raw2logit.datasets import RawDrone, RawMicroscopy
+    from raw2logit.datasets import RawDrone, RawFolder, RawMicroscopy
     from raw2logit.dng import write_dng
     from raw2logit.errors import InputError, MissingDataError
     from raw2logit.isp import (
@@ -31,6 +31,7 @@ _HOME = {
     "Camera": "camera",
     "register_camera": "camera",
     "RawDrone": "datasets",
+    "RawFolder": "datasets",
     "RawMicroscopy": "datasets",
     "InputError": "errors",
     "MissingDataError": "errors",
@@ -54,6 +55,7 @@ __all__ = [
     "MissingDataError",
     "Pipeline",
     "RawDrone",
+    "RawFolder",
     "RawImage",
     "RawMicroscopy",
     "Step",

@@ -101,6 +101,23 @@ def test_drop_of_an_error_is_its_rise() -> None:
     assert cell_texts(figure)[0, 1] == ["0.300"]
 
 
+def test_small_drops_do_not_fill_the_range_of_colours() -> None:
+    for percent, unit in ((True, 100), (False, 1)):
+        for reach in (0.05, 0.2):
+            figure = f.drop_heatmap(
+                [[0.5, 0.49]],
+                None,
+                ["a"],
+                ["a", "b"],
+                "R\u00b2",
+                percent=percent,
+                least_reach=reach,
+            )
+            mesh = figure.axes[0].collections[0]
+            assert isinstance(mesh, QuadMesh)
+            assert mesh.norm.vmax == pytest.approx(reach * unit)
+
+
 def test_drop_without_an_own_view_is_missing() -> None:
     texts = cell_texts(f.drop_heatmap(MEAN[:, :2], None, VIEWS, VIEWS[:2], "Accuracy"))
     assert texts[2, 0] == texts[2, 1] == [f.style.DASH]

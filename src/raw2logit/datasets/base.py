@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,9 @@ from raw2logit.progress import Progress, silent
 from raw2logit.raw import read_raw
 from raw2logit.sensor import INTENSITIES
 
-Task = Literal["classification", "segmentation"]
+Task = Literal["classification", "segmentation", "regression"]
+
+ONE_CAMERA = "All images come from one camera model; other optics and sensors were not tried."
 
 
 def default_root() -> Path:
@@ -45,17 +48,21 @@ class RawDataset(Dataset[tuple[Tensor, Tensor]], ABC):
     """Mosaics and their targets.
 
     ``dataset[i]`` is ``(mosaic, target)``: the mosaic ``(H, W)`` float32 in [0, 1]; the target a
-    class index (int64 scalar) or a mask ``(H, W)`` float32 of zeros and ones.
+    class index (int64 scalar), a mask ``(H, W)`` float32 of zeros and ones, or for regression a
+    number (float32 scalar).
 
     Attributes:
         name: What commands and reports call the data set.
-        task: ``classification`` or ``segmentation``.
-        classes: Names of the classes, by index.
+        task: ``classification``, ``segmentation`` or ``regression``.
+        classes: Names of the classes, by index; none for regression.
         camera: Of all images.
         files: One raw file a sample.
         groups: One label a sample: samples of one group show the same scene or slide and must
             stay on one side of a split.
-        labels: One class index a sample; for segmentation all zero.
+        labels: One class index a sample; for segmentation and regression all zero.
+        group_noun: What a group is, for reports.
+        group_caveat: What a report says of splits by group.
+        caveats: Further sentences on what a reader of a report must not conclude from this data.
     """
 
     name: str
@@ -65,6 +72,11 @@ class RawDataset(Dataset[tuple[Tensor, Tensor]], ABC):
     files: list[Path]
     groups: list[str]
     labels: list[int]
+    group_noun: str = "group"
+    group_caveat: str = (
+        "No group is in two parts; what several groups have in common was not tested."
+    )
+    caveats: tuple[str, ...] = (ONE_CAMERA,)
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -72,7 +84,11 @@ class RawDataset(Dataset[tuple[Tensor, Tensor]], ABC):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Read one sample."""
-        return read_raw(self.files[index]).mosaic, self.target(index)
+        return self.mosaic(index), self.target(index)
+
+    def mosaic(self, index: int) -> Tensor:
+        """Read the mosaic of one sample, ``(H, W)`` float32 in [0, 1]."""
+        return read_raw(self.files[index]).mosaic
 
     @abstractmethod
     def target(self, index: int) -> Tensor:
@@ -82,19 +98,46 @@ class RawDataset(Dataset[tuple[Tensor, Tensor]], ABC):
         """Return the files that hold the targets, for the fingerprint and for checks."""
         return []
 
+    def sample_names(self) -> list[str]:
+        """Return a name for each sample that stays when the data set moves, in order.
+
+        It is the stem of the file. Files that lie in several folders keep those, and files that
+        share a stem their suffix.
+
+        Raises:
+            InputError: Two files would have the same name, or one has a name that is no text.
+        """
+        # No `..` may stay: it would lead out of a folder that is named by it.
+        whole = [Path(os.path.abspath(file)) for file in self.files]  # noqa: PTH100
+        parent = os.path.commonpath([file.parent for file in whole])
+        relative = [file.relative_to(parent) for file in whole]
+        stems = Counter(path.with_suffix("") for path in relative)
+        names: dict[str, Path] = {}
+        for file, path in zip(self.files, relative, strict=True):
+            stem = path.with_suffix("")
+            name = (path if stems[stem] > 1 else stem).as_posix()
+            if name.encode(errors="ignore").decode() != name:
+                raise InputError(f"{file}: no table can hold this name: rename the file")
+            if name in names:
+                raise InputError(
+                    f"{file}: would have the name of {names[name].name}: rename one of them"
+                )
+            names[name] = file
+        return list(names)
+
     def class_counts(self) -> dict[str, int]:
         """Return the number of samples of each class."""
         return {name: self.labels.count(index) for index, name in enumerate(self.classes)}
 
     def fingerprint(self) -> str:
-        """Return a digest of all raw files, targets and labels, in order (16 hex digits)."""
-        digest = hashlib.sha256()
-        for file, label in zip(self.files, self.labels, strict=True):
-            digest.update(f"{file.name} {label}\n".encode())
-            digest.update(file.read_bytes())
-        for file in self.target_files():
-            digest.update(file.read_bytes())
-        return digest.hexdigest()[:16]
+        """Return a digest of all mosaics, targets, labels and file names, in order (16 hex digits).
+
+        It takes as long as `load`, but holds one sample at a time.
+        """
+        digest = _Digest(self.task)
+        for index, sample in enumerate(self._samples(silent)):
+            digest.update(self.files[index].name, self.labels[index], *sample)
+        return str(digest)
 
     def load(self, progress: Progress = silent) -> tuple[Tensor, Tensor]:
         """Read everything into memory.
@@ -103,33 +146,68 @@ class RawDataset(Dataset[tuple[Tensor, Tensor]], ABC):
             progress: Told after every file.
 
         Returns:
-            Mosaics ``(N, H, W)`` float32 and targets ``(N,)`` int64 or ``(N, H, W)`` float32.
+            Mosaics ``(N, H, W)`` float32 and targets ``(N,)`` int64, ``(N,)`` float32 for
+            regression, or ``(N, H, W)`` float32 for segmentation.
 
         Raises:
             InputError: The images, or an image and its mask, differ in size.
         """
+        mosaics, targets, _ = self.load_with_fingerprint(progress)
+        return mosaics, targets
+
+    def load_with_fingerprint(self, progress: Progress = silent) -> tuple[Tensor, Tensor, str]:
+        """Return what `load` and `fingerprint` do, reading every file once."""
         mosaics: list[Tensor] = []
         targets: list[Tensor] = []
+        digest = _Digest(self.task)
+        for index, (mosaic, target) in enumerate(self._samples(progress)):
+            digest.update(self.files[index].name, self.labels[index], mosaic, target)
+            mosaics.append(mosaic)
+            targets.append(target)
+        return torch.stack(mosaics), torch.stack(targets), str(digest)
+
+    def _samples(self, progress: Progress) -> Iterator[tuple[Tensor, Tensor]]:
+        """Read one sample after the other, and refuse those that differ in size."""
+        shape: torch.Size | None = None
         for index in range(len(self)):
             mosaic, target = self[index]
-            if mosaics and mosaic.shape != mosaics[0].shape:
+            shape = shape or mosaic.shape
+            if mosaic.shape != shape:
                 raise InputError(
                     f"{self.files[index]}: {tuple(mosaic.shape)} pixels, but "
-                    f"{self.files[0].name} has {tuple(mosaics[0].shape)}: tile them to one size"
+                    f"{self.files[0].name} has {tuple(shape)}: tile them to one size"
                 )
             if target.dim() and target.shape != mosaic.shape:
                 raise InputError(
                     f"{self.target_files()[index]}: {tuple(target.shape)} pixels, but its image "
                     f"has {tuple(mosaic.shape)}: cut both from one place"
                 )
-            mosaics.append(mosaic)
-            targets.append(target)
+            yield mosaic, target
             progress(f"reading {self.name}", index + 1, len(self))
-        return torch.stack(mosaics), torch.stack(targets)
+
+
+class _Digest:
+    """Of what is read rather than of the files, so that one pass over them is enough."""
+
+    def __init__(self, task: Task) -> None:
+        self._hash = hashlib.sha256(f"{task}\n".encode())
+
+    def update(self, name: str, label: int, mosaic: Tensor, target: Tensor) -> None:
+        self._hash.update(f"{name} {label} {tuple(mosaic.shape)}\n".encode())
+        for tensor in (mosaic, target):
+            values = tensor.contiguous().numpy()
+            # The same bytes on every machine.
+            self._hash.update(values.astype(values.dtype.newbyteorder("<"), copy=False).data)
+
+    def __str__(self) -> str:
+        return self._hash.hexdigest()[:16]
 
 
 MANIFEST = "generated.json"
 """Lies in the folder of a generated data set and holds the options that made it."""
+
+REDUCED = "intensities.json"
+"""Lies in the folder of a data set of which `raw2logit data intensities` made lower ones."""
 
 
 def is_generated(dataset: RawDataset) -> bool:
@@ -153,14 +231,19 @@ def require_data(path: Path, kind: str, root: Path, intensity: float) -> None:
     if intensity != 1.0:
         command += f" --intensity {intensity:g}"
     if manifest.is_file():
-        options = json.loads(manifest.read_text(encoding="utf-8"))
+        try:
+            options = dict(json.loads(manifest.read_text(encoding="utf-8")))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"{manifest}: broken ({error}): delete the folder and generate it again"
+            ) from error
         command += "".join(f" --{name} {value}" for name, value in options.items())
         raise MissingDataError(
             f"{path}: not there: the generated data set is incomplete. Complete it with `{command}`"
         )
     raise MissingDataError(
-        f"{path}: not there. Generate the data set with `{command}`, or unpack the published one "
-        f"(DOI 10.5281/zenodo.5235536) into {root / kind}"
+        f"{path}: not there. Generate the data set with `{command}`, or download the published one "
+        f"(DOI 10.5281/zenodo.5235536) with `raw2logit data download {kind} --root {root}`"
     )
 
 

@@ -107,6 +107,7 @@ def drop_heatmap(
     *,
     percent: bool = True,
     higher_is_better: bool = True,
+    least_reach: float = 0.05,
 ) -> Figure:
     """Draw the same grid as the drop from each model's own view, in points.
 
@@ -124,6 +125,8 @@ def drop_heatmap(
         percent: Whether the metric is a fraction in [0, 1]; the drop is then in
             percentage points.
         higher_is_better: False for an error, whose rise is the drop.
+        least_reach: The full colour stands for at least this much of the metric, or the noise
+            between two equal views would look like a result.
 
     Returns:
         The figure; its label describes it in words.
@@ -142,8 +145,7 @@ def drop_heatmap(
     if not higher_is_better:
         drop = -drop
     finite = np.abs(drop[np.isfinite(drop)])
-    # At least five points, or the noise between two equal views would look like a result.
-    reach = max(float(finite.max(initial=0.0)), 5.0 if percent else 1e-12)
+    reach = max(float(finite.max(initial=0.0)), least_reach * scale)
     # "Accuracy" becomes "accuracy", "IoU" stays.
     what = metric_name.lower() if metric_name[1:].islower() else metric_name
     figure = heatmap(

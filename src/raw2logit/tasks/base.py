@@ -87,6 +87,9 @@ class RawTask(lightning.LightningModule, ABC):
         self.view_mean.copy_(mean.reshape(3, 1, 1))
         self.view_std.copy_(std.clamp_min(1e-3).reshape(3, 1, 1))
 
+    def fit_targets(self, target: Tensor) -> None:
+        """Take from the training part's targets what the task needs to know of them."""
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         raw, target = batch

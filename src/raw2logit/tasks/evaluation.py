@@ -27,7 +27,8 @@ class Measurement:
         split: Number of the split.
         seed: Of the training.
         metric: Name of the metric.
-        value: Its value, in [0, 1].
+        value: Its value: a share in [0, 1]; of regression R squared, at most 1, and errors in the
+            label's unit.
         n_test: Images in the test part.
     """
 
@@ -90,8 +91,11 @@ def blind_baseline(data: LoadedData, test: Sequence[int]) -> float:
 
     Returns:
         Classification: the share of the most common class. Segmentation: the intersection over
-        union of calling every pixel a car.
+        union of calling every pixel the class. Regression: the R squared of always saying the
+        test part's mean, which is 0.
     """
+    if data.dataset.task == "regression":
+        return 0.0
     targets = data.targets[torch.as_tensor(test)]
     if data.dataset.task == "segmentation":
         return float(targets.mean())

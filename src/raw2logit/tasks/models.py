@@ -9,16 +9,16 @@ from torch import nn
 from raw2logit.errors import InputError
 
 
-def build_classifier(name: str, n_classes: int, *, pretrained: bool = False) -> nn.Module:
-    """Build a torchvision ResNet with a head for `n_classes`.
+def build_classifier(name: str, n_outputs: int, *, pretrained: bool = False) -> nn.Module:
+    """Build a torchvision ResNet with a head of `n_outputs`.
 
     Args:
         name: One of `raw2logit.tasks.config.MODELS`.
-        n_classes: Number of logits.
+        n_outputs: Number of logits: the classes, or 1 for a number.
         pretrained: Load ImageNet weights through torchvision.
 
     Returns:
-        A module from ``(B, 3, H, W)`` to ``(B, n_classes)`` logits.
+        A module from ``(B, 3, H, W)`` to ``(B, n_outputs)`` logits.
 
     Raises:
         InputError: The weights cannot be had.
@@ -30,7 +30,7 @@ def build_classifier(name: str, n_classes: int, *, pretrained: bool = False) -> 
         model: nn.Module = get_model(name, weights=weights)
     except OSError as error:  # urllib's errors are OSErrors
         raise _no_weights(name, weights.url if weights else "", error) from error
-    model.fc = nn.Linear(cast(nn.Linear, model.fc).in_features, n_classes)
+    model.fc = nn.Linear(cast(nn.Linear, model.fc).in_features, n_outputs)
     return model
 
 
