@@ -1,5 +1,9 @@
+import json
+from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from raw2logit import Camera, InputError, RawMicroscopy
-from raw2logit.datasets import RawDataset, Split, make_splits
+from raw2logit.datasets import RawDataset, Split, make_splits, read_splits, write_splits
+from raw2logit.datasets.splits import SPLITS_FILE
+from raw2logit.errors import MissingDataError
 
 
 class Fake(RawDataset):
@@ -167,3 +173,131 @@ def test_generated_data(root: Path) -> None:
     dataset = RawMicroscopy(root)
     for split in make_splits(dataset, 4, seed=0):
         assert not groups_of(dataset, split.train) & groups_of(dataset, split.test)
+
+
+@given(dataset=layouts(), n_splits=st.integers(1, 6), seed=st.integers(0, 1000))
+def test_random_splits_do_not_leak_and_are_shuffled_one_by_one(
+    dataset: Fake, n_splits: int, seed: int
+) -> None:
+    splits = make_splits(dataset, n_splits, seed=seed, scheme="random")
+    for number, split in enumerate(splits):
+        assert not split.shared_groups(dataset.groups)
+        assert sorted(sum(parts(split), ())) == list(range(len(dataset)))
+        assert all(parts(split))
+        # Split i is the first of the i-th shuffle of the other scheme.
+        n_folds = min(5, len(set(dataset.groups)))
+        assert split == make_splits(dataset, number * n_folds + 1, seed=seed)[-1]
+
+
+def test_random_splits_overlap_and_every_group_is_as_likely() -> None:
+    dataset = frames(n_groups=25)
+    splits = make_splits(dataset, 1000, seed=0, scheme="random")
+    times = Counter(group for split in splits for group in groups_of(dataset, split.test))
+    assert times.total() == 1000 * 25 / 5
+    # Of 1000 draws with probability 1/5: mean 200, standard deviation 12.6.
+    assert min(times.values()) > 145
+    assert max(times.values()) < 255
+    assert max(times.values()) - min(times.values()) > 12
+
+
+@given(dataset=layouts(), seed=st.integers(0, 1000), data=st.data())
+def test_any_number_of_folds(dataset: Fake, seed: int, data: st.DataObject) -> None:
+    folds = data.draw(st.integers(3, len(set(dataset.groups))))
+    splits = make_splits(dataset, folds, seed=seed, folds=folds)
+    assert sorted(index for split in splits for index in split.test) == list(range(len(dataset)))
+    for split in splits:
+        assert not split.shared_groups(dataset.groups)
+
+
+def test_splits_by_image_are_even_and_leak() -> None:
+    dataset = frames(n_groups=10, each=10)
+    for split in make_splits(dataset, 5, seed=0, by="image"):
+        assert [len(part) for part in parts(split)] == [60, 20, 20]
+        assert len(split.shared_groups(dataset.groups)) > 5
+        found = [dataset.labels[index] for index in split.test]
+        assert max(found.count(label) for label in range(3)) <= 7
+
+
+def test_splits_by_image_need_no_groups() -> None:
+    assert make_splits(Fake(["a"] * 9, [0] * 9), 1, seed=0, by="image")
+
+
+def test_shared_groups() -> None:
+    groups = ["a", "a", "b", "b", "c", "c"]
+    assert Split((0, 1), (2, 3), (4, 5)).shared_groups(groups) == set()
+    assert Split((0, 2), (1, 4), (3, 5)).shared_groups(groups) == {"a", "b", "c"}
+    assert Split((0, 1, 2), (4, 5), (3,)).shared_groups(groups) == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scheme": "bogus"}, "--split-scheme bogus: choose from kfold random"),
+        ({"by": "bogus"}, "--split-by bogus: choose from group image"),
+        ({"folds": 2}, "--split-folds must be from 3 to 12, the number of groups of fake, got 2"),
+        ({"folds": 13}, "--split-folds must be from 3 to 12"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_splits(frames(), 1, seed=0, **options)
+
+
+def test_written_splits_are_read_back_in_any_order_and_place(tmp_path: Path) -> None:
+    dataset = frames()
+    splits = make_splits(dataset, 3, seed=5)
+    path = write_splits(tmp_path / SPLITS_FILE, dataset, splits)
+    assert read_splits(path, dataset) == splits
+    assert read_splits(tmp_path, dataset) == splits
+    turned = Fake(dataset.groups[::-1], dataset.labels[::-1])
+    turned.files = [Path("elsewhere") / file.name for file in dataset.files[::-1]]
+    last = len(dataset) - 1
+    for old, new in zip(splits, read_splits(path, turned), strict=True):
+        for old_part, new_part in zip(parts(old), parts(new), strict=True):
+            assert sorted(last - index for index in old_part) == list(new_part)
+
+
+def test_names_of_samples() -> None:
+    dataset = Fake(["a"] * 4, [0] * 4)
+    dataset.files = [Path("x/one.tif"), Path("x/two.tif"), Path("x/two.png"), Path("x/y/one.tif")]
+    assert dataset.sample_names() == ["one", "two.tif", "two.png", "y/one"]
+
+
+def test_a_split_file_that_is_not_there(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "no.json"):
+        with pytest.raises(MissingDataError, match=r"no such file: name a splits\.json"):
+            read_splits(path, frames())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: "[", "no list of splits"),
+        (lambda content: "[]", "no list of splits"),
+        (lambda content: "{}", "no list of splits"),
+        (lambda content: json.dumps({"splits": []}), "holds no split"),
+        (lambda content: json.dumps({"splits": [{"train": []}]}), "no list of splits"),
+        (lambda content: content.replace('"17"', '"18"'), "split 1 does not name 17"),
+        (lambda content: content.replace('"17"', '"new"'), r"split 1 (names|does not name)"),
+        (lambda content: content.replace('"17"', '"17", "17"'), "split 1 names 17 2 times"),
+        (
+            lambda content: content.replace('"test": [', '"test": [], "x": ['),
+            "split 1 does not name",  # those of the part that went
+        ),
+    ],
+)
+def test_a_split_file_that_does_not_fit(
+    tmp_path: Path, change: Callable[[str], str], message: str
+) -> None:
+    path = write_splits(tmp_path / SPLITS_FILE, frames(), make_splits(frames(), 1, seed=0))
+    path.write_text(change(path.read_text()))
+    with pytest.raises(InputError, match=message):
+        read_splits(path, frames())
+
+
+def test_a_split_file_with_an_empty_part(tmp_path: Path) -> None:
+    dataset = frames()
+    everything = tuple(range(len(dataset)))
+    path = write_splits(tmp_path / SPLITS_FILE, dataset, [Split(everything, (), ())])
+    with pytest.raises(InputError, match="split 1 has an empty part"):
+        read_splits(path, dataset)

@@ -14,7 +14,7 @@ from raw2logit.isp import static_pipeline
 from raw2logit.tasks import training
 from raw2logit.tasks.config import TrainingConfig
 from raw2logit.tasks.evaluation import Measurement
-from tests.tasks.data import BlindModel, Levels, MeanModel
+from tests.tasks.data import BlindModel, Levels, MeanModel, two_splits
 
 CONFIG = TrainingConfig(epochs=2, batch_size=8, lr=0.3, accelerator="cpu")
 VIEWS = ("bi,s,ga", "ma,u,me", "me,s,me")
@@ -80,7 +80,8 @@ def test_a_model_that_is_blind_to_the_isp_shows_no_drop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "build_classifier", lambda name, n, pretrained: BlindModel(n))
-    made = run_synthesis(Levels("classification").loaded(), VIEWS, VIEWS, CONFIG, tmp_path)
+    data = Levels("classification").loaded()
+    made = run_synthesis(data, VIEWS, VIEWS, CONFIG, tmp_path, two_splits(data))
     assert np.all(made.drops() == 0)
     assert made.summary()["worst"]["drop_mean"] == 0
 
@@ -93,7 +94,7 @@ def test_a_model_of_one_statistic_drops_as_computed(
     # A class difference so small that the views' own mean levels decide.
     data.raw.copy_(0.3 + (data.raw - data.raw.mean((1, 2), keepdim=True)) * 3)
     data.raw.add_(data.targets[:, None, None] * 0.004).clamp_(0, 1)
-    made = run_synthesis(data, VIEWS, VIEWS, CONFIG, tmp_path, n_splits=2)
+    made = run_synthesis(data, VIEWS, VIEWS, CONFIG, tmp_path, two_splits(data))
     drops = made.drops()
     assert np.abs(drops).max() > 0.1  # there is something to predict
     for number, split in enumerate(made.splits):
@@ -122,13 +123,14 @@ def test_progress_and_reuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         VIEWS[:2],
         CONFIG,
         tmp_path,
+        two_splits(data),
         progress=lambda task, done, total: told.append((done, total)),
     )
     assert {total for _, total in told} == {12}
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert {done for done, _ in told} == set(range(13))
     monkeypatch.setattr(training, "_fit", lambda *_: pytest.fail("trained again"))
-    second = run_synthesis(data, VIEWS[:2], VIEWS, CONFIG, tmp_path)
+    second = run_synthesis(data, VIEWS[:2], VIEWS, CONFIG, tmp_path, two_splits(data))
     np.testing.assert_array_equal(second.grid()[:, :, :2], first.grid())
     assert second.grid().shape == (2, 2, 3)
 

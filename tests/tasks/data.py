@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from raw2logit.camera import Camera
+from raw2logit.datasets import Split, make_splits
 from raw2logit.datasets.base import RawDataset, Task
 from raw2logit.tasks.training import LoadedData
 
@@ -41,6 +42,10 @@ class Levels(RawDataset):
 
     def loaded(self) -> LoadedData:
         return LoadedData(self, self.raw, self.targets, "levels")
+
+
+def two_splits(data: LoadedData) -> list[Split]:
+    return make_splits(data.dataset, 2, seed=0)
 
 
 class MeanModel(nn.Module):

@@ -16,7 +16,7 @@ from raw2logit.tasks.config import TrainingConfig
 from raw2logit.tasks.evaluation import blind_baseline, evaluate
 from raw2logit.tasks.runs import run_training
 from raw2logit.tasks.training import LoadedData, build_task, train_or_load
-from tests.tasks.data import Levels, MeanModel, PixelModel
+from tests.tasks.data import Levels, MeanModel, PixelModel, two_splits
 
 CONFIG = TrainingConfig(epochs=4, batch_size=8, lr=0.3, accelerator="cpu")
 
@@ -183,7 +183,7 @@ def test_run_training_measures_each_split_on_its_own_test_part(tmp_path: Path) -
         "bi,s,ga",
         CONFIG,
         tmp_path,
-        n_splits=2,
+        two_splits(data),
         seed=0,
         progress=lambda task, done, total: told.append((done, total)),
     )

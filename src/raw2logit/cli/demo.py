@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from raw2logit.cli._console import claim_folder, show_progress
-from raw2logit.cli._options import Out, Root, Seed, Splits
+from raw2logit.cli._options import Out, Root, Seed, SplitOptions, Splits
 from raw2logit.tasks.config import TrainingConfig
 
 _COUNT, _SIZE = 360, 64
@@ -17,7 +17,7 @@ def demo(
     *,
     root: Root = None,
     seed: Seed = 0,
-    splits: Splits = 2,
+    splits: Splits = None,
     out: Out = Path("runs/demo"),
     tracking_uri: str | None = None,
 ) -> None:
@@ -28,7 +28,7 @@ def demo(
     Args:
         root: The generated data goes to ROOT/demo; default $RAW2LOGIT_DATA, else ./data.
         seed: Of data, splits and trainings.
-        splits: Train / validation / test splits.
+        splits: Train / validation / test splits; default 2.
         out: Folder of the run.
         tracking_uri: MLflow address; default $MLFLOW_TRACKING_URI, else a SQLite file in runs/lab.
     """
@@ -41,15 +41,17 @@ def demo(
     claim_folder(out)
     with show_progress() as progress:
         generate_microscopy(folder, count=_COUNT, size=_SIZE, seed=seed, progress=progress)
+        dataset = RawMicroscopy(folder)
+        splitting = SplitOptions()
+        parts = splitting.deal(dataset, splits, default=2, seed=seed)
         report = run_and_report(
-            RawMicroscopy(folder),
+            dataset,
             _VIEWS,
             _VIEWS,
             _TRAINING,
             out,
-            intensity=1.0,
-            splits=splits,
-            seed=seed,
+            parts,
+            {"intensity": 1.0, **splitting.config(parts), "seed": seed},
             models=None,
             tracking_uri=tracking_uri,
             progress=progress,

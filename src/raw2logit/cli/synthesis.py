@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from raw2logit.cli._console import claim_folder, show_progress
-from raw2logit.cli._options import Data, Out, Root, Seed, Splits, Views
+from raw2logit.cli._options import (
+    Data,
+    Folder,
+    FolderOptions,
+    Out,
+    Root,
+    Seed,
+    SplitOptions,
+    Splits,
+    Splitting,
+    Views,
+)
 from raw2logit.progress import Progress
 from raw2logit.tasks.config import TrainingConfig
 
 if TYPE_CHECKING:
-    from raw2logit.datasets import RawDataset
+    from raw2logit.datasets import RawDataset, Split
 
 
 def synthesis(
     *,
     data: Data = "microscopy",
     root: Root = None,
+    folder: Folder = FolderOptions(),  # noqa: B008 - frozen
     intensity: float = 1.0,
     views: Views = ["bi,s,me", "ma,u,ga", "me,u,me"],  # noqa: B006 - never changed
     train_views: Views | None = None,
     test_views: Views | None = None,
-    splits: Splits = 2,
+    splits: Splits = None,
+    splitting: Splitting = SplitOptions(),  # noqa: B008
     seed: Seed = 0,
     training: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008
     out: Out = Path("runs/synthesis"),
@@ -41,12 +54,14 @@ def synthesis(
     Args:
         data: The data set.
         root: Where data sets lie; default $RAW2LOGIT_DATA, else ./data.
+        folder: Options of folder:PATH.
         intensity: Exposure to train and test at.
         views: Views to train and test on, separated by spaces; all: the twelve.
         train_views: Views to train on, where they differ from --views.
         test_views: Views to test on, where they differ from --views; the training views are
             always among them.
-        splits: Train / validation / test splits by group.
+        splits: Train / validation / test splits; default 2.
+        splitting: How the data is split.
         seed: Of splits and trainings.
         training: Options of each training.
         out: Folder of the run.
@@ -57,7 +72,8 @@ def synthesis(
     from raw2logit.isp import parse_views
 
     trained = parse_views(train_views or views)
-    dataset = open_dataset(data, root, intensity=intensity)
+    dataset = open_dataset(data, root, intensity=intensity, **dataclasses.asdict(folder))
+    parts = splitting.deal(dataset, splits, default=2, seed=seed)
     claim_folder(out)
     with show_progress() as progress:
         report = run_and_report(
@@ -66,9 +82,8 @@ def synthesis(
             parse_views([*trained, *(test_views or views)]),
             training,
             out,
-            intensity=intensity,
-            splits=splits,
-            seed=seed,
+            parts,
+            {"intensity": intensity, **splitting.config(parts), "seed": seed},
             models=models,
             tracking_uri=tracking_uri,
             progress=progress,
@@ -82,15 +97,27 @@ def run_and_report(
     test_views: Sequence[str],
     training: TrainingConfig,
     out: Path,
+    splits: Sequence[Split],
+    options: Mapping[str, Any],
     *,
-    intensity: float,
-    splits: int,
-    seed: int,
     models: Path | None,
     tracking_uri: str | None,
     progress: Progress,
 ) -> Path:
-    """Run a synthesis, write its folder, track it, and return the path of the report."""
+    """Run a synthesis, write its folder, track it, and return the path of the report.
+
+    Args:
+        dataset: What to train and test on.
+        train_views: Rows of the grid.
+        test_views: Columns of the grid.
+        training: Options of each training.
+        out: Folder of the run.
+        splits: The parts.
+        options: What ``config.yaml`` says beside this; ``seed`` is that of the trainings.
+        models: Folder of trained models; None: ``out/models``.
+        tracking_uri: MLflow address; None: as `raw2logit.lab.tracking` chooses.
+        progress: Told of every step.
+    """
     from raw2logit.drift.synthesis import run_synthesis
     from raw2logit.lab.tracking import track_run
     from raw2logit.report.synthesis import report_synthesis
@@ -98,11 +125,10 @@ def run_and_report(
 
     config = {
         "data": dataset.name,
-        "intensity": intensity,
+        "camera": dataset.camera.to_dict(),
         "train_views": list(train_views),
         "test_views": list(test_views),
-        "splits": splits,
-        "seed": seed,
+        **options,
         "training": dataclasses.asdict(training),
     }
     loaded = LoadedData.of(dataset, progress)
@@ -112,8 +138,8 @@ def run_and_report(
         test_views,
         training,
         models or out / "models",
-        n_splits=splits,
-        seed=seed,
+        splits,
+        seed=options["seed"],
         progress=progress,
     )
     progress("writing and tracking the report", 0, 1)

@@ -9,7 +9,17 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from raw2logit.cli._console import claim_folder, show_progress
-from raw2logit.cli._options import Data, Out, Root, Seed, Splits
+from raw2logit.cli._options import (
+    Data,
+    Folder,
+    FolderOptions,
+    Out,
+    Root,
+    Seed,
+    SplitOptions,
+    Splits,
+    Splitting,
+)
 from raw2logit.tasks.config import TrainingConfig
 
 
@@ -17,10 +27,12 @@ def train(
     *,
     data: Data = "microscopy",
     root: Root = None,
+    folder: Folder = FolderOptions(),  # noqa: B008 - frozen
     intensity: float = 1.0,
     view: str = "bi,s,ga",
     pipeline: Literal["static", "parametrized"] = "static",
-    splits: Splits = 1,
+    splits: Splits = None,
+    splitting: Splitting = SplitOptions(),  # noqa: B008
     seed: Seed = 0,
     training: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008
     out: Out = Path("runs/train"),
@@ -28,16 +40,18 @@ def train(
 ) -> None:
     """Train a task model on raw data, with the pipeline inside, and test it on held-out groups.
 
-    The folder gets the trained models, config.yaml, results.csv, results.json and report.html. A
-    killed call keeps the splits that it had finished.
+    The folder gets the trained models, config.yaml, results.csv, results.json, splits.json and
+    report.html. A killed call keeps the splits that it had finished.
 
     Args:
         data: The data set.
         root: Where data sets lie; default $RAW2LOGIT_DATA, else ./data.
+        folder: Options of folder:PATH.
         intensity: Exposure to train and test at.
         view: The pipeline's demosaic, sharpen and denoise, for instance me,u,ga.
         pipeline: static: the view as it is; parametrized: its parameters are learned too.
-        splits: Train / validation / test splits by group.
+        splits: Train / validation / test splits; default 1.
+        splitting: How the data is split.
         seed: Of splits and trainings.
         training: Options of each training.
         out: Folder of the run.
@@ -51,13 +65,15 @@ def train(
     from raw2logit.tasks.training import LoadedData
 
     parse_view(view)
-    dataset = open_dataset(data, root, intensity=intensity)
+    dataset = open_dataset(data, root, intensity=intensity, **dataclasses.asdict(folder))
+    parts = splitting.deal(dataset, splits, default=1, seed=seed)
     config = {
-        "data": data,
+        "data": dataset.name,
+        "camera": dataset.camera.to_dict(),
         "intensity": intensity,
         "view": view,
         "pipeline": pipeline,
-        "splits": splits,
+        **splitting.config(parts),
         "seed": seed,
         "training": dataclasses.asdict(training),
     }
@@ -69,8 +85,8 @@ def train(
             view,
             training,
             out / "models",
+            parts,
             learn_pipeline=pipeline == "parametrized",
-            n_splits=splits,
             seed=seed,
             progress=progress,
         )

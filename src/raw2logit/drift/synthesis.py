@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from raw2logit.datasets import Split, make_splits
+from raw2logit.datasets import Split
 from raw2logit.isp import static_pipeline
 from raw2logit.progress import Progress, part, silent
 from raw2logit.tasks.config import TrainingConfig
@@ -122,8 +122,8 @@ def run_synthesis(
     test_views: Sequence[str],
     config: TrainingConfig,
     models: Path,
+    splits: Sequence[Split],
     *,
-    n_splits: int = 2,
     seed: int = 0,
     progress: Progress = silent,
 ) -> SynthesisResult:
@@ -140,16 +140,15 @@ def run_synthesis(
         test_views: Views to test on.
         config: Options of each training.
         models: Folder of trained models.
-        n_splits: Train / validation / test splits; see `raw2logit.datasets.make_splits`.
-        seed: Of splits and trainings.
+        splits: From `make_splits` or `read_splits`; at least one.
+        seed: Of the trainings.
         progress: Told after every batch, epoch and test view.
 
     Returns:
         Every measured value.
     """
-    splits = make_splits(data.dataset, n_splits, seed=seed)
     device = choose_device(config.accelerator)
-    total = n_splits * (len(train_views) * config.epochs + len(test_views))
+    total = len(splits) * (len(train_views) * config.epochs + len(test_views))
     done = 0
     measurements: list[Measurement] = []
     histories: dict[str, list[list[dict[str, float]]]] = {view: [] for view in train_views}
@@ -157,7 +156,7 @@ def run_synthesis(
     for number, split in enumerate(splits):
         tasks = {}
         for view in train_views:
-            task = f"split {number + 1}/{n_splits}: training on {view}"
+            task = f"split {number + 1}/{len(splits)}: training on {view}"
             tasks[view] = train_or_load(
                 data,
                 split,
@@ -187,13 +186,13 @@ def run_synthesis(
                     for name, value in metrics.items()
                 )
             done += 1
-            progress(f"split {number + 1}/{n_splits}: testing on {test_view}", done, total)
+            progress(f"split {number + 1}/{len(splits)}: testing on {test_view}", done, total)
     return SynthesisResult(
         tuple(train_views),
         tuple(test_views),
         metric,
         measurements,
-        splits,
+        list(splits),
         [blind_baseline(data, split.test) for split in splits],
         histories,
     )

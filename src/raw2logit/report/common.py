@@ -13,10 +13,20 @@ from raw2logit.datasets.base import is_generated
 from raw2logit.isp import Pipeline
 from raw2logit.report.figures import learning_curves, view_gallery
 from raw2logit.report.html import Table
-from raw2logit.tasks.training import LoadedData
+from raw2logit.tasks.training import TASKS, LoadedData
 
-METRIC_NAMES = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "iou": "IoU"}
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "iou": "IoU",
+    "r2": "R\u00b2",
+    "mae": "mean absolute error",
+    "rmse": "root mean square error",
+}
 """What people read instead of the names in ``results.csv``."""
+
+SHARES = frozenset({"accuracy", "balanced_accuracy", "iou"})
+"""The metrics that are shown in percent; the others are plain numbers."""
 
 NOTHING = "\u2013"
 """What stands for a number that was not measured: an en dash."""
@@ -34,6 +44,27 @@ def points(value: float | None, spread: float | None = None) -> str:
     return _in_unit(value, spread, "points")
 
 
+def score(metric: str, value: float | None, spread: float | None = None) -> str:
+    """Write a value of a metric: in percent if it is a share, else as a plain number."""
+    return percent(value, spread) if metric in SHARES else _plain(metric, value, spread)
+
+
+def difference(metric: str, value: float | None, spread: float | None = None) -> str:
+    """Write a difference of two values of a metric: in points if it is a share, else plain."""
+    return points(value, spread) if metric in SHARES else _plain(metric, value, spread)
+
+
+def _plain(metric: str, value: float | None, spread: float | None) -> str:
+    if value is None:
+        return NOTHING
+    # R squared has no unit; an error has that of the label, which may be of any size.
+    if metric == "r2":
+        text, band = f"{round(value, 3) + 0.0:.3f}", f"{spread or 0:.3f}"
+    else:
+        text, band = f"{value:.4g}", f"{spread or 0:.2g}"
+    return text if spread is None else f"{text}\u00a0\u00b1\u00a0{band}"
+
+
 def _in_unit(value: float | None, spread: float | None, unit: str) -> str:
     if value is None:
         return NOTHING
@@ -45,10 +76,14 @@ def _in_unit(value: float | None, spread: float | None, unit: str) -> str:
 
 
 def pick_samples(data: LoadedData, among: Sequence[int], count: int) -> list[int]:
-    """Choose samples to show: one a class in turn, or those with the largest masks."""
+    """Choose samples to show: one a class, the largest masks, or numbers from low to high."""
     if data.dataset.task == "segmentation":
         share = data.targets[torch.as_tensor(among)].mean(dim=(1, 2))
         return [among[int(index)] for index in share.argsort(descending=True)[:count]]
+    if data.dataset.task == "regression":
+        order = data.targets[torch.as_tensor(among)].argsort().tolist()
+        steps = torch.linspace(0, len(order) - 1, min(count, len(order))).round().int().tolist()
+        return [among[order[step]] for step in steps]
     first: dict[int, int] = {}
     for index in among:
         first.setdefault(data.dataset.labels[index], index)
@@ -76,6 +111,8 @@ def gallery(data: LoadedData, pipelines: Mapping[str, Pipeline], indices: Sequen
         label = data.dataset.files[index].stem
         if data.dataset.task == "classification":
             label = data.dataset.classes[data.dataset.labels[index]]
+        elif data.dataset.task == "regression":
+            label = f"{float(data.targets[index]):.4g}"
         rows.append((label, {"raw": raw, **make_views(pipelines, raw)}))
     return view_gallery(rows)
 
@@ -103,6 +140,8 @@ def curves(histories: Histories, metric: str) -> Figure:
 def parts_table(splits: Sequence[Split], baselines: Sequence[float], data: LoadedData) -> Table:
     """Tell how large the parts of each split are, and what a blind model scores."""
     groups = data.dataset.groups
+    metric = TASKS[data.dataset.task].primary_metric
+    noun = data.dataset.group_noun
     rows = [
         [
             str(number),
@@ -110,16 +149,28 @@ def parts_table(splits: Sequence[Split], baselines: Sequence[float], data: Loade
                 f"{len(part)} in {len({groups[index] for index in part})} groups"
                 for part in (split.train, split.validation, split.test)
             ),
-            percent(baseline),
+            score(metric, baseline),
         ]
         for number, (split, baseline) in enumerate(zip(splits, baselines, strict=True), start=1)
     ]
     return Table(
         ["split", "train", "validation", "test", "blind score on test"],
         rows,
-        caption="Images in each part. No group (zone of a slide, or drone frame) is in two parts.",
+        caption="Images in each part. "
+        + (
+            f"A {noun} may be in several parts."
+            if leaks(splits, data)
+            else "Every image is a group of its own."
+            if noun == "image"
+            else f"No {noun} is in two parts."
+        ),
         align="llllr",
     )
+
+
+def leaks(splits: Sequence[Split], data: LoadedData) -> bool:
+    """Tell whether a group is in two parts of a split."""
+    return any(split.shared_groups(data.dataset.groups) for split in splits)
 
 
 def not_controlled(splits: Sequence[Split], data: LoadedData) -> list[str]:
@@ -137,12 +188,14 @@ def not_controlled(splits: Sequence[Split], data: LoadedData) -> list[str]:
             if data.dataset.task == "classification"
             else ""
         ),
-        "No zone of a slide and no drone frame is in two parts, but zones of one slide, and frames "
-        "of one flight, are: other slides, patients and flights may be harder.",
         "Hyperparameters were the same for every view and were not tuned for any.",
         f"Images are {' x '.join(map(str, data.raw.shape[-2:]))} pixels. An ISP acts on the scale "
         "of a pixel, so the same drift weighs more on small images than on large ones.",
-        "All images come from one camera model; other optics and sensors were not tried.",
+        f"The splits do not keep a {data.dataset.group_noun} in one part: test images have near "
+        "twins in training, so scores are too high; --split-by group mends it."
+        if leaks(splits, data)
+        else data.dataset.group_caveat,
+        *data.dataset.caveats,
     ]
     if missing := _missing_classes(splits, data):
         sentences.insert(

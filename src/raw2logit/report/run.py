@@ -16,8 +16,10 @@ from typing import Any
 import yaml
 
 from raw2logit.datasets import Split
+from raw2logit.datasets.splits import SPLITS_FILE, write_splits
 from raw2logit.files import write_text
 from raw2logit.tasks.evaluation import Measurement
+from raw2logit.tasks.training import LoadedData
 
 _PACKAGES = ("raw2logit", "torch", "torchvision", "lightning", "numpy")
 
@@ -28,21 +30,20 @@ def write_run(
     summary: Mapping[str, Any],
     measurements: Sequence[Measurement],
     splits: Sequence[Split],
-    *,
-    fingerprint: str,
+    data: LoadedData,
 ) -> list[Path]:
-    """Write ``config.yaml``, ``results.csv`` and ``results.json``, each complete or not at all.
+    """Write the options, values, figures and splits, each file complete or not at all.
 
     Args:
         folder: The run's folder.
         config: Resolved options: plain values.
         summary: Final figures: plain values.
         measurements: Rows of ``results.csv``.
-        splits: Sample indices of every part, kept in ``results.json``.
-        fingerprint: Of the data, kept in ``results.json``.
+        splits: The parts that were used.
+        data: What they are parts of; its fingerprint is kept in ``results.json``.
 
     Returns:
-        The three files.
+        ``config.yaml``, ``results.csv``, ``results.json`` and ``splits.json``.
     """
     config_file = write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
     buffer = io.StringIO()
@@ -53,12 +54,12 @@ def write_run(
     table = write_text(folder / "results.csv", buffer.getvalue())
     results = {
         **summary,
-        "data_fingerprint": fingerprint,
+        "data_fingerprint": data.fingerprint,
         "versions": versions(),
-        "splits": [dataclasses.asdict(split) for split in splits],
     }
     figures = write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
-    return [config_file, table, figures]
+    parts = write_splits(folder / SPLITS_FILE, data.dataset, splits)
+    return [config_file, table, figures, parts]
 
 
 def versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 from raw2logit.drift.synthesis import SynthesisResult
 from raw2logit.isp import static_pipeline
 from raw2logit.report import common
-from raw2logit.report.common import METRIC_NAMES, NOTHING, percent, points
+from raw2logit.report.common import METRIC_NAMES, NOTHING, SHARES, difference, score
 from raw2logit.report.figures import difference_strip, drift_heatmap, drop_heatmap, save_png
 from raw2logit.report.html import Picture, Report, Section, Table, write_report
 from raw2logit.report.run import provenance, write_run
@@ -36,25 +36,33 @@ def report_synthesis(
         result: What was measured.
         data: What it was measured on.
         config: Resolved options.
-        folder: Gets ``config.yaml``, ``results.csv``, ``results.json``, three figures as PNG and
-            ``report.html``.
+        folder: Gets ``config.yaml``, ``results.csv``, ``results.json``, ``splits.json``, three
+            figures as PNG and ``report.html``.
 
     Returns:
         The files that were written, ``report.html`` first.
     """
     summary = result.summary()
-    files = write_run(
-        folder, config, summary, result.measurements, result.splits, fingerprint=data.fingerprint
-    )
+    files = write_run(folder, config, summary, result.measurements, result.splits, data)
     metric = METRIC_NAMES[result.primary_metric]
     grid, drops = result.grid(), result.drops()
     several = len(grid) > 1
     views = (result.train_views, result.test_views)
+    share = result.primary_metric in SHARES
     heat = drift_heatmap(
-        grid.mean(axis=0), grid.std(axis=0, ddof=1) if several else None, *views, metric
+        grid.mean(axis=0),
+        grid.std(axis=0, ddof=1) if several else None,
+        *views,
+        metric,
+        percent=share,
     )
     drop = drop_heatmap(
-        grid.mean(axis=0), drops.std(axis=0, ddof=1) if several else None, *views, metric
+        grid.mean(axis=0),
+        drops.std(axis=0, ddof=1) if several else None,
+        *views,
+        metric,
+        percent=share,
+        least_reach=_VISIBLE_DROP,
     )
     shown = tuple(dict.fromkeys([*result.train_views, *result.test_views]))
     pipelines = {view: static_pipeline(data.dataset.camera, view) for view in shown}
@@ -100,8 +108,8 @@ def report_synthesis(
                     Picture(heat, caption=_spread_caption(result), alt=f"Heat map of {metric}"),
                     Picture(
                         drop,
-                        caption="The same as drop from the outlined cell of its row, in points; "
-                        "paired split by split.",
+                        caption="The same as drop from the outlined cell of its row"
+                        f"{', in points' * share}; paired split by split.",
                         alt=f"Heat map of drops in {metric}",
                     ),
                 ],
@@ -123,14 +131,14 @@ def report_synthesis(
 def _verdict(
     summary: Mapping[str, Any], metric: str, n_splits: int
 ) -> tuple[str, str, Literal["neutral", "good", "caution", "bad"]]:
-    worst = summary["worst"]
+    worst, key = summary["worst"], summary["metric"]
     weakest = min(summary["margins"], key=summary["margins"].__getitem__)
     if summary["margins"][weakest] < _LEARNED_MARGIN:
         return (
             "Nothing can be read from this: a task model did not learn.",
-            f"Trained and tested on {weakest}, it is {points(summary['margins'][weakest])} of "
-            f"{metric} above what can be had without looking at the image. Train longer (--epochs) "
-            "or on more images.",
+            f"Trained and tested on {weakest}, it is "
+            f"{difference(key, summary['margins'][weakest])} of {metric} above what can be had "
+            "without looking at the image. Train longer (--epochs) or on more images.",
             "caution",
         )
     if worst is None:
@@ -144,45 +152,49 @@ def _verdict(
     detail = (
         f"The worst of {summary['n_drift_cells']} cells: trained on {worst['train_view']}, tested "
         f"on {worst['test_view']}, {metric} {change} by "
-        f"{points(abs(worst['drop_mean']), worst['drop_std'])}, from "
-        f"{percent(worst['own_mean'], worst['own_std'])} to "
-        f"{percent(worst['mean'], worst['std'])}.{spread}"
+        f"{difference(key, abs(worst['drop_mean']), worst['drop_std'])}, from "
+        f"{score(key, worst['own_mean'], worst['own_std'])} to "
+        f"{score(key, worst['mean'], worst['std'])}.{spread}"
     )
     if worst["drop_mean"] >= _VISIBLE_DROP:
         return (
-            f"Another pipeline costs a task model up to {points(worst['drop_mean'])} of {metric}.",
+            f"Another pipeline costs a task model up to {difference(key, worst['drop_mean'])} of "
+            f"{metric}.",
             detail,
             "bad" if worst["drop_mean"] > 2 * _VISIBLE_DROP else "caution",
         )
+    visible = "5 points" if key in SHARES else f"{_VISIBLE_DROP:g} of {metric}"
     if worst["drop_std"] is None or worst["drop_mean"] + worst["drop_std"] >= _VISIBLE_DROP:
         return (
-            "No drop of 5 points was seen, but too few splits say so.",
+            f"No drop of {visible} was seen, but too few splits say so.",
             detail + " Repeat with --splits 5.",
             "neutral",
         )
-    return "Every view keeps every task model within 5 points.", detail, "good"
+    return f"Every view keeps every task model within {visible}.", detail, "good"
 
 
 def _cards(summary: Mapping[str, Any], metric: str) -> list[tuple[str, str, str]]:
     worst = summary["worst"]
     blind = summary["blind_baseline"]
+    key = summary["metric"]
     return [
         (
             f"{metric}, own view",
-            percent(summary["own_view"]["mean"]),
-            f"mean over training views; spread over splits {points(summary['own_view']['std'])}",
+            score(key, summary["own_view"]["mean"]),
+            "mean over training views; spread over splits "
+            f"{difference(key, summary['own_view']['std'])}",
         ),
         (
             "mean drop, other views",
-            points(summary["mean_drop"]["mean"]),
-            f"spread over splits {points(summary['mean_drop']['std'])}",
+            difference(key, summary["mean_drop"]["mean"]),
+            f"spread over splits {difference(key, summary['mean_drop']['std'])}",
         ),
         (
             "worst drop",
-            points(worst["drop_mean"]) if worst else NOTHING,
+            difference(key, worst["drop_mean"]) if worst else NOTHING,
             f"{worst['train_view']} \u2192 {worst['test_view']}" if worst else "one view only",
         ),
-        ("blind score", percent(blind["mean"]), "the most without looking at the image"),
+        ("blind score", score(key, blind["mean"]), "the most without looking at the image"),
     ]
 
 
@@ -198,7 +210,7 @@ def _table(result: SynthesisResult, metric: str) -> Table:
         [
             view,
             *(
-                percent(float(m), float(s) if np.isfinite(s) else None)
+                score(metric, float(m), float(s) if np.isfinite(s) else None)
                 for m, s in zip(mean[row], std[row], strict=True)
             ),
         ]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from raw2logit.isp import FAMILIES, Pipeline, parametrized_pipeline
 from raw2logit.report import common
-from raw2logit.report.common import METRIC_NAMES, percent
+from raw2logit.report.common import METRIC_NAMES, score
 from raw2logit.report.figures import save_png
 from raw2logit.report.html import Picture, Report, Section, Table, write_report
 from raw2logit.report.run import provenance, write_run
@@ -29,8 +29,8 @@ def report_training(
         result: What was measured.
         data: What it was measured on.
         config: Resolved options.
-        folder: Gets ``config.yaml``, ``results.csv``, ``results.json``, figures and
-            ``report.html``.
+        folder: Gets ``config.yaml``, ``results.csv``, ``results.json``, ``splits.json``, figures
+            and ``report.html``.
 
     Returns:
         The files that were written, ``report.html`` first.
@@ -42,9 +42,7 @@ def report_training(
     summary: dict[str, Any] = {"metric": primary, "metrics": metrics}
     if learned:
         summary["pipeline"] = [_natural_parameters(task.pipeline) for task in result.tasks]
-    files = write_run(
-        folder, config, summary, result.measurements, result.splits, fingerprint=data.fingerprint
-    )
+    files = write_run(folder, config, summary, result.measurements, result.splits, data)
     curves = common.curves({result.view: [task.history for task in result.tasks]}, primary)
     pipelines: dict[str, Pipeline] = {result.view: default}
     if learned:
@@ -56,6 +54,7 @@ def report_training(
     name = METRIC_NAMES[primary]
     mean, std = metrics[primary]["mean"], metrics[primary]["std"]
     baseline = sum(result.baselines) / len(result.baselines)
+    by_image = data.dataset.group_noun == "image" or common.leaks(result.splits, data)
     sections = [
         Section(
             "What the task model sees", figures=[Picture(gallery, caption=common.GALLERY_CAPTION)]
@@ -69,9 +68,9 @@ def report_training(
                     [
                         [
                             METRIC_NAMES[metric],
-                            percent(numbers["mean"], numbers["std"]),
+                            score(metric, numbers["mean"], numbers["std"]),
                             "  ".join(
-                                percent(row.value)
+                                score(metric, row.value)
                                 for row in result.measurements
                                 if row.metric == metric
                             ),
@@ -90,9 +89,10 @@ def report_training(
         title="Training report",
         subtitle=f"{data.dataset.name}: {len(data.raw)} raw images, view {result.view}, "
         f"{config['pipeline']} pipeline, {len(result.splits)} split(s)",
-        verdict=f"{name.capitalize() if name.islower() else name} on held-out groups: "
-        f"{percent(mean, std)}",
-        verdict_detail=f"A model that never looks at the image: {percent(baseline)}.",
+        verdict=f"{name.capitalize() if name.islower() else name} on held-out "
+        f"{'images' if by_image else 'groups'}: "
+        f"{score(primary, mean, std)}",
+        verdict_detail=f"A model that never looks at the image: {score(primary, baseline)}.",
         sections=sections,
         not_controlled=common.not_controlled(result.splits, data),
         provenance=provenance(config, data.fingerprint),

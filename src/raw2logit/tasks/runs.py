@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from raw2logit.datasets import Split, make_splits
+from raw2logit.datasets import Split
 from raw2logit.progress import Progress, part, silent
 from raw2logit.tasks.base import RawTask
 from raw2logit.tasks.config import TrainingConfig
@@ -52,9 +53,9 @@ def run_training(
     view: str,
     config: TrainingConfig,
     models: Path,
+    splits: Sequence[Split],
     *,
     learn_pipeline: bool = False,
-    n_splits: int = 1,
     seed: int = 0,
     progress: Progress = silent,
 ) -> TrainingResult:
@@ -65,15 +66,14 @@ def run_training(
         view: What the task model sees, or where a learned pipeline starts.
         config: Options of the training.
         models: Folder of trained models, by content.
+        splits: From `make_splits` or `read_splits`; at least one.
         learn_pipeline: Learn the pipeline too; it is then tested as learned.
-        n_splits: Splits by group.
-        seed: Of splits and trainings.
+        seed: Of the trainings.
         progress: Told after every batch and epoch.
 
     Returns:
         Trained modules and their test metrics.
     """
-    splits = make_splits(data.dataset, n_splits, seed=seed)
     device = choose_device(config.accelerator)
     tasks: list[RawTask] = []
     measurements: list[Measurement] = []
@@ -88,9 +88,9 @@ def run_training(
             learn_pipeline=learn_pipeline,
             progress=part(
                 progress,
-                f"split {number + 1}/{n_splits}: training on {view}",
+                f"split {number + 1}/{len(splits)}: training on {view}",
                 number * config.epochs,
-                n_splits * config.epochs,
+                len(splits) * config.epochs,
             ),
         )
         tasks.append(task)
@@ -102,4 +102,4 @@ def run_training(
             for name, value in metrics.items()
         )
     baselines = [blind_baseline(data, split.test) for split in splits]
-    return TrainingResult(view, tasks, measurements, splits, baselines)
+    return TrainingResult(view, tasks, measurements, list(splits), baselines)

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from raw2logit.datasets import RawDataset, Split
+from raw2logit.datasets.base import Task
 from raw2logit.errors import InputError
 from raw2logit.files import atomic_path, write_text
 from raw2logit.isp import Pipeline, parametrized_pipeline, static_pipeline
@@ -29,7 +30,15 @@ from raw2logit.tasks.base import RawTask
 from raw2logit.tasks.classification import ClassificationTask
 from raw2logit.tasks.config import Accelerator, TrainingConfig
 from raw2logit.tasks.models import build_classifier, build_segmenter
+from raw2logit.tasks.regression import RegressionTask
 from raw2logit.tasks.segmentation import SegmentationTask
+
+TASKS: dict[Task, type[RawTask]] = {
+    "classification": ClassificationTask,
+    "segmentation": SegmentationTask,
+    "regression": RegressionTask,
+}
+"""What trains and measures each kind of target."""
 
 _WEIGHTS, _TRAINING = "weights.safetensors", "training.json"
 _FORMAT = 1
@@ -43,8 +52,8 @@ class LoadedData:
     Attributes:
         dataset: Where it came from.
         raw: ``(N, H, W)`` mosaics.
-        targets: ``(N,)`` class indices or ``(N, H, W)`` masks.
-        fingerprint: Digest of the files.
+        targets: ``(N,)`` class indices or numbers, or ``(N, H, W)`` masks.
+        fingerprint: Digest of what was read.
     """
 
     dataset: RawDataset
@@ -54,9 +63,8 @@ class LoadedData:
 
     @classmethod
     def of(cls, dataset: RawDataset, progress: Progress = silent) -> LoadedData:
-        """Read all files of a data set, telling `progress` of each."""
-        raw, targets = dataset.load(progress)
-        return cls(dataset, raw, targets, dataset.fingerprint())
+        """Read all files of a data set once, telling `progress` of each."""
+        return cls(dataset, *dataset.load_with_fingerprint(progress))
 
 
 def build_task(
@@ -80,10 +88,10 @@ def build_task(
         torch.manual_seed(seed)  # inside the fork: initial weights have no generator argument
         if dataset.task == "segmentation":
             model = build_segmenter(config.model, pretrained=config.pretrained)
-            return SegmentationTask(pipeline, model, config, seed=seed)
-        n_classes = len(dataset.classes)
-        model = build_classifier(config.model, n_classes, pretrained=config.pretrained)
-        return ClassificationTask(pipeline, model, config, seed=seed)
+        else:
+            n_outputs = 1 if dataset.task == "regression" else len(dataset.classes)
+            model = build_classifier(config.model, n_outputs, pretrained=config.pretrained)
+        return TASKS[dataset.task](pipeline, model, config, seed=seed)
 
 
 def train_or_load(
@@ -197,6 +205,7 @@ def _fit(
     config = task.config
     device = choose_device(config.accelerator)
     task.to(device).fit_normalisation(data.raw[train])
+    task.fit_targets(data.targets[train])
     task.model.to(memory_format=torch.channels_last)  # convolutions run faster this way
     keeper = _KeepBest(progress)
     # A last batch of one sample would break batch normalisation.
