@@ -37,6 +37,11 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
+def frame_of(tile: str) -> str:
+    """Return the frame of a generated tile."""
+    return f"DJI_{int(tile[:2]) + 1:04d}"
+
+
 def test_generated_segmentation(root: Path) -> None:
     dataset = RawDrone(root)
     assert len(dataset) == len(dataset.files) == len(dataset.groups) == DRONE_COUNT
@@ -46,7 +51,7 @@ def test_generated_segmentation(root: Path) -> None:
     assert dataset.labels == [0] * DRONE_COUNT
     assert dataset.camera == Camera.preset("drone")
     assert dataset.files == sorted((root / "drone/images_tiles_256/raw_scale100").glob("*.tif"))
-    assert dataset.groups == [file.name[:2] for file in dataset.files]
+    assert dataset.groups == [frame_of(file.stem) for file in dataset.files]
     assert len(set(dataset.groups)) > 1
     for index, file in enumerate(dataset.files):
         mosaic, mask = dataset[index]
@@ -70,7 +75,7 @@ def test_generated_classification(root: Path) -> None:
     folder = root / "drone/classification/images_tiles_256/raw_scale100_thr_0.01"
     for index, row in enumerate(rows):
         assert dataset.files[index] == folder / f"{row['file name']}.tif"
-        assert dataset.groups[index] == row["file name"][:2]
+        assert dataset.groups[index] == frame_of(row["file name"])
         mosaic, target = dataset[index]
         assert mosaic.shape == (SIZE, SIZE)
         assert target.dtype == torch.int64
@@ -172,6 +177,52 @@ def test_groups_are_frames(tiles: Path, table: Path) -> None:
     assert RawDrone(tiles, task="classification").labels == [0, 1, 0]
     assert RawDrone(tiles, task="classification").class_counts() == {"car": 2, "no car": 1}
     assert table.is_file()
+
+
+ROWS = (
+    "set,tile,frame,row,column,mask_share,label\n"
+    "segmentation,03_00000,left,0,0,0.5,\nsegmentation,03_00001,right,0,4,0.5,\n"
+    "classification,03_00000,no,0,0,0.5,car\nsegmentation,11_00000,left,4,0,0.5,\n"
+)
+
+
+def test_groups_from_the_table_of_tiles(tiles: Path, table: Path) -> None:
+    places = tiles / "drone/tiles.csv"
+    places.write_text(ROWS)
+    assert RawDrone(tiles).groups == ["left", "right", "left"]
+    with pytest.raises(InputError) as caught:
+        RawDrone(tiles, task="classification")
+    first = "classification/images_tiles_256/raw_scale100_thr_0.01/00_00000.tif"
+    assert str(caught.value).startswith(f"{tiles / 'drone' / first}: {places} does not name it")
+    assert table.is_file()
+
+
+def test_a_tile_that_only_the_table_names(tiles: Path) -> None:
+    (tiles / "drone/tiles.csv").write_text(ROWS)
+    (tiles / "drone/masks_tiles_256/03_00001.png").unlink()
+    (tiles / "drone/images_tiles_256/raw_scale100/03_00001.tif").unlink()
+    with pytest.raises(MissingDataError, match=r"03_00001\.tif: no such file, but .*tiles\.csv"):
+        RawDrone(tiles)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", ": no table"),
+        ("a,b\n", ": needs the columns set,tile,frame,row,column,mask_share,label"),
+        (ROWS.replace(",0,4,", ",0,four,"), ":3: broken line"),
+        (ROWS.replace(",0,4,", ",0,"), ":3: broken line"),
+        (ROWS.replace("segmentation,11", "detection,11"), ":5: broken line"),
+        (ROWS + '"x', ": no table"),
+    ],
+)
+def test_a_broken_table_of_tiles(tiles: Path, content: str, words: str) -> None:
+    table = tiles / "drone/tiles.csv"
+    table.write_text(content)
+    with pytest.raises(InputError) as caught:
+        RawDrone(tiles)
+    assert str(caught.value).startswith(f"{table}{words}")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("label", ["2", "-1", "car", "", "0.0"])

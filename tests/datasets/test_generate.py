@@ -50,6 +50,7 @@ def test_the_layout_of_drone(root: Path) -> None:
     frames = len({name for name in files(root / "drone") if name.startswith("masks_full/")})
     assert found == {
         "generated.json": 1,
+        "tiles.csv": 1,
         "classification": 1,
         "classification/masks_tiles_256_thr_0.01": rows,
         **{f"classification/images_tiles_256/{name}_thr_0.01": rows for name in FOLDERS},
@@ -78,6 +79,10 @@ def table(root: Path) -> list[dict[str, str]]:
     path = root / "drone/classification/dataset_tiles_256_72_0.01.csv"
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def rows(root: Path) -> list[str]:
+    return (root / "drone/tiles.csv").read_text().splitlines()[1:]
 
 
 def test_everything_opens_elsewhere(root: Path) -> None:
@@ -143,6 +148,40 @@ def test_resuming_drone(root: Path, copy: Path) -> None:
     assert files(copy / "drone") == files(root / "drone")
 
 
+def test_whole_frames_are_not_shot_again(
+    root: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shot: list[int] = []
+    shoot = generate._shoot_frame
+
+    def count(number: int, **options: Any) -> Any:  # noqa: ANN401
+        shot.append(number)
+        return shoot(number, **options)
+
+    monkeypatch.setattr(generate, "_shoot_frame", count)
+    generate_drone(copy, **DRONE, workers=1)
+    assert shot == []
+    folder = copy / "drone"
+    for name in (
+        *("images_full/raw_scale010/DJI_0002.DNG", "masks_full/DJI_0003.png"),
+        "classification/images_tiles_256/raw_scale010_thr_0.01/00_00001.tif",
+    ):
+        (folder / name).unlink()
+    generate_drone(copy, **{**DRONE, "frames": False}, workers=1)
+    assert shot == [0]
+    generate_drone(copy, **DRONE, workers=1)
+    assert shot == [0, 1, 2]
+    assert files(folder) == files(root / "drone")
+
+
+def test_tiles_of_another_hand_are_never_touched(copy: Path) -> None:
+    (copy / "drone/tiles.json").write_text("{}")
+    before = files(copy)
+    with pytest.raises(InputError, match="were cut by `raw2logit data tile`"):
+        generate_drone(copy, **DRONE, workers=1)
+    assert files(copy) == before
+
+
 @pytest.mark.parametrize("make", [generate_microscopy, generate_drone])
 def test_a_killed_call_is_told_from_a_whole_one(
     tmp_path: Path, root: Path, make: Callable[..., Path]
@@ -156,11 +195,14 @@ def test_a_killed_call_is_told_from_a_whole_one(
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path, **options, progress=stop)
     half = files(tmp_path)
-    assert not any(name.endswith((".dat", ".csv")) for name in half)
+    # What comes last is not there; the table of tiles grows with the frames.
+    assert not any(name.endswith((".dat", "0.01.csv")) for name in half)
+    begun = half.pop("drone/tiles.csv", b"")
     folder = make(tmp_path, **options)
     whole = files(root / folder.name)
     assert files(folder) == whole
     assert len(half) < len(whole)
+    assert whole.get("tiles.csv", b"").startswith(begun)
     # No file is ever half there.
     assert all(whole[name.split("/", 1)[1]] == content for name, content in half.items())
 
@@ -211,11 +253,23 @@ def test_intensities_show_the_same_scene(
 
 def test_another_intensity_joins_later(root: Path, tmp_path: Path) -> None:
     options: Options = {"size": SIZE, "workers": 1}
+
+    def stop(task: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
     for intensity in (0.1, 1.0):
         generate_microscopy(tmp_path, count=COUNT, intensities=(intensity,), **options)
         generate_drone(
             tmp_path, count=DRONE_COUNT, intensities=(intensity,), frames=True, **options
         )
+        with pytest.raises(KeyboardInterrupt):
+            generate_drone(
+                tmp_path, count=DRONE_COUNT, intensities=(0.5,), progress=stop, **options
+            )
+        # The intensities that are there are whole.
+        assert len(RawDrone(tmp_path, intensity=intensity)) == DRONE_COUNT
+    for path in sorted(tmp_path.rglob("raw_scale050*")):
+        shutil.rmtree(path)
     assert files(tmp_path) == files(root)
 
 
@@ -302,7 +356,9 @@ def test_tiles_are_the_crops_that_show_a_car(root: Path) -> None:
             for tile, shown in zip(crops(mosaic), crops(mask), strict=True)
             if shown.any()
         ]
-        indices = [index for index, group in enumerate(dataset.groups) if group == name]
+        indices = [
+            index for index, file in enumerate(dataset.files) if file.name.startswith(f"{name}_")
+        ]
         if name != max(frames):  # the last frame gives what is still missing
             assert len(indices) == len(expected)
         for index, (tile, shown) in zip(indices, expected, strict=False):
@@ -422,9 +478,21 @@ def test_a_broken_manifest(copy: Path, content: str) -> None:
 def test_more_tiles_than_the_names_can_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generate, "MAX_FRAMES", 1)
-    with pytest.raises(InputError, match="--count 25: 1 frames"):
-        generate_drone(tmp_path, count=25, size=SIZE, workers=1)
+    with pytest.raises(InputError, match=r"--count 2401: 100 frames.* hold at most 2400 tiles"):
+        generate_drone(tmp_path, count=2401, size=SIZE, workers=1)
+    assert not any(tmp_path.iterdir())
+    # No more frames are made than it takes to know.
+    monkeypatch.setattr(generate, "MAX_FRAMES", 3)
+    told: list[tuple[str, int, int]] = []
+    with pytest.raises(InputError, match=r"--count 70: 3 frames.* hold at most \d\d tiles"):
+        generate_drone(
+            tmp_path,
+            count=70,
+            size=SIZE,
+            workers=1,
+            progress=lambda *event: told.append(event),
+        )
+    assert [done for _, done, _ in told] == [sum(row.startswith("seg") for row in rows(tmp_path))]
 
 
 def test_an_empty_folder_is_fine(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raw2logit.datasets.base import MANIFEST, intensity_folder
+from raw2logit.datasets.base import MANIFEST, REDUCED, intensity_folder
 from raw2logit.errors import InputError
 from raw2logit.files import write_text
 
@@ -30,8 +30,13 @@ def check_options(
         intensity_folder(intensity)
 
 
-def claim(folder: Path, options: dict[str, Any]) -> Path:
+def claim(folder: Path, options: dict[str, Any], intensities: Sequence[float]) -> Path:
     """Mark a folder as generated with these options, or refuse it: data is never overwritten."""
+    if (folder / REDUCED).is_file() and any(value != 1 for value in intensities):
+        raise InputError(
+            f"{folder}: its lower intensities were made by `raw2logit data intensities`: repeat "
+            "that one, or generate in another --root"
+        )
     manifest = folder / MANIFEST
     if manifest.is_file():
         try:

@@ -7,38 +7,28 @@ ends with the same files.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 from torch import Tensor
 
 from raw2logit.datasets.base import intensity_folder
-from raw2logit.datasets.drone import (
-    CLASSIFICATION_CSV,
-    CLASSIFICATION_MASKS,
-    FRAME_MASKS,
-    FRAMES,
-    MASK_SHARE_OF_CAR,
-    MASKS,
-    TILES,
-    classification_tiles,
-)
+from raw2logit.datasets.drone import FRAME_MASKS, FRAMES, MAX_FRAMES, TILING
 from raw2logit.datasets.microscopy import CLASS_COUNTS, LABEL_FILE
 from raw2logit.datasets.synthetic.capture import SENSORS, capture_scene
 from raw2logit.datasets.synthetic.drone import render_frame
 from raw2logit.datasets.synthetic.folder import check_options, claim
 from raw2logit.datasets.synthetic.microscopy import Slide, render_cell
-from raw2logit.datasets.synthetic.pool import run_in_order
+from raw2logit.datasets.tile_layouts import DroneLayout, write_mask
+from raw2logit.datasets.tile_table import TileRow, read_tile_table, write_tile_table
+from raw2logit.datasets.tiles import PUBLISHED_SIZE, Mask, cut_windows
 from raw2logit.dng import write_dng
 from raw2logit.errors import InputError
-from raw2logit.files import atomic_path, write_text
+from raw2logit.files import remove_leftovers, write_text
+from raw2logit.parallel import run_in_order
 from raw2logit.progress import Progress, silent
 from raw2logit.raw import write_mosaic_tiff
 
@@ -46,11 +36,7 @@ CELLS_PER_ZONE = 8
 ZONES_PER_SLIDE = 10
 FRAME_ROWS, FRAME_COLUMNS = 4, 6
 """Tiles of one generated drone frame."""
-MAX_FRAMES = 100
-"""The published names have two digits for the frame."""
 
-_PUBLISHED_SIZE = 256
-_BALANCE_SEED = 72
 # Streams of random numbers that belong to one data set.
 _LAYOUT, _SLIDE, _SCENE, _NOISE = range(4)
 
@@ -59,7 +45,7 @@ def generate_microscopy(
     root: Path,
     *,
     count: int = 940,
-    size: int = _PUBLISHED_SIZE,
+    size: int = PUBLISHED_SIZE,
     seed: int = 0,
     intensities: Sequence[float] = (1.0,),
     workers: int | None = None,
@@ -84,7 +70,7 @@ def generate_microscopy(
     """
     folders = [intensity_folder(intensity) for intensity in intensities]
     check_options(count, size, seed, intensities, workers)
-    folder = claim(root / "microscopy", {"count": count, "size": size, "seed": seed})
+    folder = claim(root / "microscopy", {"count": count, "size": size, "seed": seed}, intensities)
     cells = _plan_cells(count, seed)
     for intensity, name in zip(intensities, folders, strict=True):
         paths = [folder / "images" / name / f"{cell.stem}.tiff" for cell in cells]
@@ -102,7 +88,7 @@ def generate_drone(
     root: Path,
     *,
     count: int = 548,
-    size: int = _PUBLISHED_SIZE,
+    size: int = PUBLISHED_SIZE,
     seed: int = 0,
     intensities: Sequence[float] = (1.0,),
     frames: bool = False,
@@ -129,35 +115,32 @@ def generate_drone(
         InputError: An option makes no sense, or the folder holds other data.
     """
     check_options(count, size, seed, intensities, workers)
-    folder = claim(root / "drone", {"count": count, "size": size, "seed": seed})
-    task = partial(_shoot_frame, size=size, seed=seed, intensities=tuple(intensities))
-    done = 0
-    table: list[tuple[str, int]] = []
-    for number, frame in enumerate(run_in_order(task, range(MAX_FRAMES), workers)):
-        stem = f"DJI_{number + 1:04d}"
-        if frames:
-            _write_mask(folder / FRAME_MASKS / f"{stem}.png", frame.mask)
-        for intensity, mosaic in frame.mosaics.items():
-            if frames:
-                path = folder / FRAMES / intensity_folder(intensity) / f"{stem}.DNG"
-                write_dng(path, mosaic, SENSORS["drone"])
-        kept = _write_car_tiles(folder, number, frame, size, limit=count - done)
-        table.extend(_write_classification_tiles(folder, number, frame, size))
-        done += kept
-        progress("drone tiles with a car", done, count)
-        if done == count:
-            break
-    else:
+    _require_room(count, 0, 0)
+    folder = claim(root / "drone", {"count": count, "size": size, "seed": seed}, intensities)
+    if (folder / TILING).is_file():
         raise InputError(
-            f"--count {count}: {MAX_FRAMES} frames, all that the published names can number, hold "
-            f"only {done} tiles with a car: ask for fewer"
+            f"{folder}: its tiles were cut by `raw2logit data tile`: choose another --root, so "
+            "that nothing is overwritten"
         )
-    # The table comes last: with it the data set is complete.
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["", "file name", "label"])
-    writer.writerows((row, stem, label) for row, (stem, label) in enumerate(table))
-    write_text(folder / CLASSIFICATION_CSV, buffer.getvalue())
+    remove_leftovers(folder)
+    output = _DroneOutput(DroneLayout(folder), size, tuple(intensities), frames)
+    rows = output.known()
+    whole = {number for number in rows if output.is_whole(number, rows[number])}
+    task = partial(_shoot_frame, size=size, seed=seed, intensities=output.intensities)
+    todo = [number for number in range(MAX_FRAMES) if number not in whole]
+    shots = run_in_order(task, todo, workers)
+    done = 0
+    for number in range(MAX_FRAMES):
+        _require_room(count, done, number)
+        if number not in whole:
+            rows[number] = output.write(number, next(shots), limit=count - done)
+            write_tile_table(folder, _in_order(rows))
+        done += sum(row.set == "segmentation" for row in rows[number])
+        progress("drone tiles with a car", done, count)
+        if done >= count:
+            break
+    _require_room(count, done, MAX_FRAMES)
+    output.layout.write_tables(_in_order(rows))
     return folder
 
 
@@ -169,7 +152,7 @@ class _Cell(NamedTuple):
 
 
 class _Frame(NamedTuple):
-    mask: npt.NDArray[np.bool_]
+    mask: Mask
     mosaics: dict[float, Tensor]
 
 
@@ -208,7 +191,7 @@ def _shoot_frame(number: int, *, size: int, seed: int, intensities: Sequence[flo
         np.random.default_rng((seed, _SCENE, number)),
         FRAME_ROWS * size,
         FRAME_COLUMNS * size,
-        size / _PUBLISHED_SIZE,
+        size / PUBLISHED_SIZE,
     )
     mosaics = {
         intensity: capture_scene(
@@ -222,55 +205,71 @@ def _shoot_frame(number: int, *, size: int, seed: int, intensities: Sequence[flo
     return _Frame(mask, mosaics)
 
 
-def _tiles(frame: _Frame, size: int) -> Iterator[tuple[tuple[slice, slice], float]]:
-    """Yield the place of each tile of a frame and the share of it that shows cars."""
-    for row in range(FRAME_ROWS):
-        for column in range(FRAME_COLUMNS):
-            place = (
-                slice(row * size, (row + 1) * size),
-                slice(column * size, (column + 1) * size),
-            )
-            yield place, float(frame.mask[place].mean())
+class _DroneOutput(NamedTuple):
+    """What is written of each frame."""
 
+    layout: DroneLayout
+    size: int
+    intensities: tuple[float, ...]
+    frames: bool
 
-def _write_car_tiles(folder: Path, number: int, frame: _Frame, size: int, *, limit: int) -> int:
-    """Write at most `limit` tiles that show part of a car; return how many."""
-    places = [place for place, share in _tiles(frame, size) if share > 0][:limit]
-    for tile, place in enumerate(places):
-        stem = f"{number:02d}_{tile:05d}"
-        _write_mask(folder / MASKS / f"{stem}.png", frame.mask[place])
-        for intensity, mosaic in frame.mosaics.items():
-            path = folder / TILES / intensity_folder(intensity) / f"{stem}.tif"
-            write_mosaic_tiff(path, mosaic[place])
-    return len(places)
+    def known(self) -> dict[int, list[TileRow]]:
+        """Return the tiles that an earlier call wrote, by frame number."""
+        table = read_tile_table(self.layout.folder)
+        stems = {_frame_stem(number): number for number in range(MAX_FRAMES)}
+        rows: dict[int, list[TileRow]] = {}
+        for row in table:
+            if row.frame in stems:
+                rows.setdefault(stems[row.frame], []).append(row)
+        return rows
 
+    def is_whole(self, number: int, rows: list[TileRow]) -> bool:
+        """Tell whether all files of a frame are there."""
+        return all(path.is_file() for path in self._files(number, rows))
 
-def _write_classification_tiles(
-    folder: Path, number: int, frame: _Frame, size: int
-) -> list[tuple[str, int]]:
-    """Write as many tiles without a car as with one; return file stems and labels."""
-    cars, empty = [], []
-    for place, share in _tiles(frame, size):
-        if share > MASK_SHARE_OF_CAR:
-            cars.append(place)
-        elif share == 0:
-            empty.append(place)
-    rng = np.random.default_rng((_BALANCE_SEED, number))
-    balanced = min(len(cars), len(empty))
-    rows: list[tuple[str, int]] = []
-    for label, places in enumerate((cars, empty)):
-        chosen = sorted(rng.choice(len(places), balanced, replace=False)) if balanced else []
-        for index in chosen:
-            place = places[index]
-            stem = f"{number:02d}_{len(rows):05d}"
-            rows.append((stem, label))
-            _write_mask(folder / CLASSIFICATION_MASKS / f"{stem}.png", frame.mask[place])
+    def _files(self, number: int, rows: list[TileRow]) -> Iterator[Path]:
+        for intensity in self.intensities:
+            yield from self.layout.files(rows, intensity)
+            if self.frames:
+                yield self._frame(number, intensity)
+        if self.frames:
+            yield self._mask(number)
+
+    def write(self, number: int, frame: _Frame, *, limit: int) -> list[TileRow]:
+        """Write a frame and its tiles, at most `limit` that show a car; return those."""
+        if self.frames:
+            write_mask(self._mask(number), frame.mask)
             for intensity, mosaic in frame.mosaics.items():
-                path = folder / classification_tiles(intensity) / f"{stem}.tif"
-                write_mosaic_tiff(path, mosaic[place])
-    return rows
+                write_dng(self._frame(number, intensity), mosaic, SENSORS["drone"])
+        windows = cut_windows(frame.mask, self.size)
+        rows = self.layout.plan(number, _frame_stem(number), windows, limit=limit)
+        self.layout.write_masks(rows, frame.mask, self.size)
+        for intensity, mosaic in frame.mosaics.items():
+            self.layout.write_images(rows, mosaic, intensity, self.size)
+        return rows
+
+    def _frame(self, number: int, intensity: float) -> Path:
+        return (
+            self.layout.folder / FRAMES / intensity_folder(intensity) / f"{_frame_stem(number)}.DNG"
+        )
+
+    def _mask(self, number: int) -> Path:
+        return self.layout.folder / FRAME_MASKS / f"{_frame_stem(number)}.png"
 
 
-def _write_mask(path: Path, mask: npt.NDArray[np.bool_]) -> None:
-    with atomic_path(path) as temporary:
-        Image.fromarray(mask).save(temporary)
+def _frame_stem(number: int) -> str:
+    return f"DJI_{number + 1:04d}"
+
+
+def _in_order(rows: dict[int, list[TileRow]]) -> list[TileRow]:
+    return [row for number in sorted(rows) for row in rows[number]]
+
+
+def _require_room(count: int, done: int, number: int) -> None:
+    """Raise `InputError` if the frames from `number` cannot hold what is still missing."""
+    most = done + (MAX_FRAMES - number) * FRAME_ROWS * FRAME_COLUMNS
+    if count > most:
+        raise InputError(
+            f"--count {count}: {MAX_FRAMES} frames, all that the published names can number, hold "
+            f"at most {most} tiles with a car: ask for fewer, in another --root"
+        )

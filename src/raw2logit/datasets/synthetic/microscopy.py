@@ -168,9 +168,9 @@ def _draw_red_cells(
     harmonics = (waves[..., 0] + 1j * waves[..., 1]).astype(np.complex64)
     amounts = rng.normal(1, 0.07, len(radius))
     pallors = np.clip(slide.pallor + rng.normal(0, 0.1, len(radius)), 0, 0.9)
-    for (x, y), size, wave, amount, pallor in zip(
-        place, radius, harmonics, amounts, pallors, strict=True
-    ):
+    # As Python's numbers, which leave arrays in single precision.
+    cells = zip(place.tolist(), radius.tolist(), amounts.tolist(), pallors.tolist(), strict=True)
+    for wave, ((x, y), size, amount, pallor) in zip(harmonics, cells, strict=True):
         patch = Patch.around(count, (x, y), size * 1.3 + 3)
         depth = blob_depth(patch.y, patch.x, size, wave)
         window = (patch.rows, patch.cols)
@@ -178,7 +178,7 @@ def _draw_red_cells(
         # A biconcave disc: thin at its very edge, thickest in a ring, paler in the middle.
         ring = inner * inner * (3 - 2 * inner)
         thickness = soft_inside(depth - 1, 4.0) * (0.90 + 0.14 * ring - pallor * ring * inner)
-        thickness *= np.float32(amount)
+        thickness *= amount
         second[window] = np.maximum(second[window], np.minimum(deepest[window], depth))
         deepest[window] = np.maximum(deepest[window], depth)
         highest[window] = np.maximum(highest[window], thickness)
