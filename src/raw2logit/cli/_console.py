@@ -7,9 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.progress import Progress as Bar
 
 from raw2logit.errors import InputError
@@ -19,26 +28,33 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 @contextmanager
-def show_progress() -> Iterator[Progress]:
+def show_progress(unit: Literal["items", "bytes"] = "items") -> Iterator[Progress]:
     """Show progress on standard error: a bar on a terminal, a line every few seconds elsewhere.
+
+    Args:
+        unit: What is counted; bytes are shown with their rate.
 
     Yields:
         What the library calls.
     """
     if not sys.stderr.isatty():
-        yield _Lines()
+        yield _ByteLines() if unit == "bytes" else _Lines()
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+    counts = (
+        (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)
     )
+    columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True)) as bar:
         row = bar.add_task("starting", total=None)
+        before = -1
 
         def report(task: str, done: int, total: int) -> None:
+            nonlocal before
+            if before < 0 or done < before:
+                # What was there at the start came with no speed.
+                bar.reset(row, total=total, completed=done, description=task)
             bar.update(row, description=task, completed=done, total=total)
+            before = done
 
         yield report
 
@@ -58,6 +74,29 @@ def claim_folder(out: Path) -> Path:
     return out
 
 
+def require_outside(data: str, out: Path | None) -> Path:
+    """Return the folder for what is made of a data set of one's own.
+
+    Args:
+        data: ``folder:PATH``.
+        out: What the user names.
+
+    Raises:
+        InputError: None is named, or it lies in the data set, which would read what is in it.
+    """
+    from raw2logit.datasets import folder_path
+
+    if out is None:
+        raise InputError(f"--data {data} needs --out: name a folder outside of it")
+    place = folder_path(data)
+    if place.is_dir() and out.resolve().is_relative_to(place.resolve()):
+        raise InputError(
+            f"--out {out}: lies in the data set, which would take what is written for raw files: "
+            "name a folder outside of it"
+        )
+    return out
+
+
 class _Lines:
     """Progress for a log file."""
 
@@ -69,3 +108,34 @@ class _Lines:
         if now >= self._next or done == total:
             self._next = now + _SECONDS_BETWEEN_LINES
             print(f"[{done}/{total}] {task}", file=sys.stderr, flush=True)
+
+
+class _ByteLines:
+    """Progress of bytes for a log file, with their rate and the time left."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self._start = (0.0, 0)
+        self._before = -1
+
+    def __call__(self, task: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._before < 0 or done < self._before:
+            # What was there at the start came with no speed.
+            self._start = (now, done)
+        self._before = done
+        if now < self._next and done != total:
+            return
+        self._next = now + _SECONDS_BETWEEN_LINES
+        words = f"{decimal(done)} of {decimal(total)}"
+        seconds, came = now - self._start[0], done - self._start[1]
+        if seconds > 0 and came > 0:
+            rate = came / seconds
+            words += f", {decimal(int(rate))}/s, {_clock((total - done) / rate)} left"
+        print(f"[{words}] {task}", file=sys.stderr, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(max(seconds, 0)), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02d}:{second:02d}"

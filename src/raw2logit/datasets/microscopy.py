@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,6 +44,8 @@ neutrophil, unclear.
 _RARE_CODES = frozenset({"EBO", "MMZ", "MOB", "MYB", "MYO", "PMB", "PMO"})
 _INVALID_STEMS = frozenset({"Ma190c_lame3_zone13_composite_Mcropped_2"})
 
+IMAGES = "images"
+SUFFIX = ".tiff"
 LABEL_FILE = Path("labels") / "Ma190c_annotations.dat"
 _STEM = re.compile(r"Ma190c_(lame\d+_zone\d+)_composite_Mcropped_\d+")
 
@@ -53,20 +56,37 @@ class RawMicroscopy(RawDataset):
     All images of one zone of a slide are one group: they share stain, light and focus.
     """
 
-    def __init__(self, root: str | Path | None = None, *, intensity: float = 1.0) -> None:
+    group_noun = "zone of a slide"
+    group_caveat = (
+        "No zone of a slide is in two parts, but zones of one slide are: other slides and "
+        "patients may be harder."
+    )
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        *,
+        intensity: float = 1.0,
+        download: bool = False,
+    ) -> None:
         """Read the label file.
 
         Args:
             root: Folder that holds ``microscopy/``; None: `default_root`.
             intensity: One of `raw2logit.sensor.INTENSITIES`.
+            download: Download the published data set first, as far as it is not there.
 
         Raises:
             MissingDataError: The data set or an image that is labelled is not there.
             InputError: A line of the label file is broken or names an unknown class.
         """
         root = default_root() if root is None else Path(root)
+        if download:
+            from raw2logit.datasets.download import download_dataset
+
+            download_dataset("microscopy", root)
         folder = root / "microscopy"
-        images = folder / "images" / intensity_folder(intensity)
+        images = folder / IMAGES / intensity_folder(intensity)
         label_file = folder / LABEL_FILE
         require_data(images, "microscopy", root, intensity)
         require_data(label_file, "microscopy", root, intensity)
@@ -74,10 +94,10 @@ class RawMicroscopy(RawDataset):
         self.task = "classification"
         self.classes = tuple(CLASS_COUNTS)
         self.camera = Camera.preset("microscopy")
-        labelled = _read_labels(label_file)
-        self.files = [images / f"{stem}.tiff" for stem, _ in labelled]
-        self.labels = [self.classes.index(code) for _, code in labelled]
-        self.groups = [_group(stem) for stem, _ in labelled]
+        labelled = read_labels(label_file).classes
+        self.files = [images / f"{stem}{SUFFIX}" for stem in labelled]
+        self.labels = [self.classes.index(code) for code in labelled.values()]
+        self.groups = [_group(stem) for stem in labelled]
         require_files(self.files, str(label_file))
 
     def target(self, index: int) -> Tensor:
@@ -85,13 +105,29 @@ class RawMicroscopy(RawDataset):
         return torch.tensor(self.labels[index])
 
 
-def _read_labels(path: Path) -> list[tuple[str, str]]:
-    """Return stem and class code of each usable line."""
+class Labels(NamedTuple):
+    """What the label file names.
+
+    Attributes:
+        classes: Code of the class of each stem that is used.
+        left_out: Stems that are left out, as published: their class is rare, or they are invalid.
+    """
+
+    classes: dict[str, str]
+    left_out: set[str]
+
+
+def read_labels(path: Path) -> Labels:
+    """Read the label file.
+
+    Raises:
+        InputError: A line is broken or names an unknown class.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: no text ({error}): download or generate it again") from error
-    labelled: dict[str, str] = {}
+    labels = Labels({}, set())
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -100,16 +136,17 @@ def _read_labels(path: Path) -> list[tuple[str, str]]:
             raise InputError(f"{path}:{number}: expected '<file stem> <class code>', got {line!r}")
         stem, code = words
         if code in _RARE_CODES or stem in _INVALID_STEMS:
+            labels.left_out.add(stem)
             continue
         if code not in CLASS_COUNTS:
             raise InputError(
                 f"{path}:{number}: unknown class {code!r}: known are {' '.join(CLASS_COUNTS)}"
             )
-        if labelled.setdefault(stem, code) != code:
+        if labels.classes.setdefault(stem, code) != code:
             raise InputError(
-                f"{path}:{number}: {stem} is {code} here and {labelled[stem]} above: keep one"
+                f"{path}:{number}: {stem} is {code} here and {labels.classes[stem]} above: keep one"
             )
-    return list(labelled.items())
+    return labels
 
 
 def _group(stem: str) -> str:
