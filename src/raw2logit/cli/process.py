@@ -29,7 +29,8 @@ def process(
 
     Args:
         files: TIFF, PNG, NPY, DNG or a camera maker's raw files.
-        camera: microscopy, drone or another registered camera; default: from the file's metadata.
+        camera: A preset's name (microscopy, drone) or a YAML file; default: from the file's
+            metadata.
         views: Views to write, separated by spaces; all: the twelve.
         bits: Of a channel in the PNG.
         sheet: Write the contact sheet too.
@@ -38,30 +39,33 @@ def process(
     """
     import torch
 
-    from raw2logit.camera import Camera
+    from raw2logit.camera import find_camera
     from raw2logit.errors import InputError
+    from raw2logit.images import write_png
     from raw2logit.isp import VIEWS, parse_views, static_pipeline
     from raw2logit.raw import read_raw
     from raw2logit.report.figures import contact_sheet, save_png
 
     chosen = parse_views(views)
-    preset = Camera.preset(camera) if camera else None
+    given = find_camera(camera) if camera else None
     if not files:
         raise InputError("no file given: name at least one raw file")
     names = _output_names(files)
     # Everything is read once before anything is written: a bad file in the list costs nothing.
     for file in files:
-        if read_raw(file, camera=preset, crop_odd=crop_odd).camera is None:
-            raise InputError(f"{file}: has no camera metadata: add --camera microscopy or drone")
+        if read_raw(file, camera=given, crop_odd=crop_odd).camera is None:
+            raise InputError(
+                f"{file}: has no camera metadata: add --camera microscopy, drone or a YAML file"
+            )
     claim_folder(out)
     with show_progress() as progress, torch.inference_mode():
         for done, (file, name) in enumerate(zip(files, names, strict=True), start=1):
-            image = read_raw(file, camera=preset, crop_odd=crop_odd)
+            image = read_raw(file, camera=given, crop_odd=crop_odd)
             if image.camera is None:
                 raise InputError(f"{file}: changed while it was read")
             for view in chosen:
                 picture = static_pipeline(image.camera, view)(image.mosaic[None])[0]
-                _write_png(out / f"{name}.{view.replace(',', '-')}.png", picture, bits)
+                write_png(out / f"{name}.{view.replace(',', '-')}.png", picture, bits)
             if sheet:
                 tile = _centre(image.mosaic)
                 pictures = {v: static_pipeline(image.camera, v)(tile[None])[0] for v in VIEWS}
@@ -89,20 +93,3 @@ def _centre(mosaic: torch.Tensor) -> torch.Tensor:
     """Cut the middle out of a large mosaic, on the grid of its colour filter array."""
     top, left = (max(0, length - _SHEET_TILE_PX) // 4 * 2 for length in mosaic.shape)
     return mosaic[top : top + _SHEET_TILE_PX, left : left + _SHEET_TILE_PX]
-
-
-def _write_png(path: Path, view: torch.Tensor, bits: int) -> None:
-    """Write a ``(3, H, W)`` view in [0, 1] as RGB with 8 or 16 bits a channel."""
-    import numpy as np
-    import png
-
-    from raw2logit.files import atomic_path
-
-    numbers = (view.permute(1, 2, 0) * (2**bits - 1)).round().numpy()
-    height, width, _ = numbers.shape
-    rows = numbers.reshape(height, width * 3).astype(np.uint8 if bits == 8 else np.uint16)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        writer = png.Writer(width, height, greyscale=False, bitdepth=bits)
-        # PNG stores big-endian numbers; packed rows need no loop over pixels.
-        packed = rows if bits == 8 else rows.astype(">u2")
-        writer.write_packed(file, (row.tobytes() for row in packed))
