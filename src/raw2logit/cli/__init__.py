@@ -26,7 +26,13 @@ app = App(
 )
 
 _data = App(name="data", help="Make and look after data sets.")
+_data.command("raw2logit.cli.data.calibrate:calibrate", name="calibrate")
+_data.command("raw2logit.cli.data.download:download", name="download")
 _data.command("raw2logit.cli.data.generate:generate", name="generate")
+_data.command("raw2logit.cli.data.info:info", name="info")
+_data.command("raw2logit.cli.data.intensities:intensities", name="intensities")
+_data.command("raw2logit.cli.data.tile:tile", name="tile")
+_data.command("raw2logit.cli.data.views:views", name="views")
 app.command(
     "raw2logit.cli.demo:demo", name="demo", help="Raw data in, drift report out: the whole tour."
 )
@@ -49,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Words after ``raw2logit``; None: those of the process.
 
     Returns:
-        Exit code: 0 done, 2 bad input (one line on standard error), 130 interrupted.
+        Exit code: 0 done, 1 something is missing or broken (``data info``), 2 bad input (one line
+        on standard error), 130 interrupted.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
@@ -59,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names, words = take_imports(words)
         for name in names:
             import_plugin(name)
-        app(words, exit_on_error=False, print_error=False)
+        code = app(words, exit_on_error=False, print_error=False)
     except (CycloptsError, InputError, MissingDataError, OSError) as error:
         if debug:
             raise
@@ -69,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("raw2logit: interrupted; the same command continues", file=sys.stderr)
         return 130
-    return 0
+    return code if isinstance(code, int) else 0
 
 
 def _show_warning(
