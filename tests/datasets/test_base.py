@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from raw2logit.datasets import RawDrone, RawMicroscopy, base, drone
+from raw2logit.errors import InputError
 from raw2logit.tasks.training import LoadedData
 
 
@@ -38,3 +39,12 @@ def test_progress_tells_of_every_file(root: Path) -> None:
     assert told == [
         ("reading microscopy", number, len(dataset)) for number in range(1, len(dataset) + 1)
     ]
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "\xff"])
+def test_a_broken_manifest_is_named(tmp_path: Path, content: str) -> None:
+    manifest = tmp_path / "microscopy" / base.MANIFEST
+    manifest.parent.mkdir()
+    manifest.write_text(content, encoding="latin-1")
+    with pytest.raises(InputError, match=r"generated\.json: broken"):
+        RawMicroscopy(tmp_path)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -210,6 +210,20 @@ REDUCED = "intensities.json"
 """Lies in the folder of a data set of which `raw2logit data intensities` made lower ones."""
 
 
+def read_options(manifest: Path) -> dict[str, Any]:
+    """Return the options that made a generated data set.
+
+    Raises:
+        InputError: The manifest is broken.
+    """
+    try:
+        return dict(json.loads(manifest.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{manifest}: broken ({error}): choose another --root, or delete the folder"
+        ) from error
+
+
 def is_generated(dataset: RawDataset) -> bool:
     """Tell whether a data set was written by the generator."""
     return any((parent / MANIFEST).is_file() for parent in dataset.files[0].parents)
@@ -231,13 +245,7 @@ def require_data(path: Path, kind: str, root: Path, intensity: float) -> None:
     if intensity != 1.0:
         command += f" --intensity {intensity:g}"
     if manifest.is_file():
-        try:
-            options = dict(json.loads(manifest.read_text(encoding="utf-8")))
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"{manifest}: broken ({error}): delete the folder and generate it again"
-            ) from error
-        command += "".join(f" --{name} {value}" for name, value in options.items())
+        command += "".join(f" --{name} {value}" for name, value in read_options(manifest).items())
         raise MissingDataError(
             f"{path}: not there: the generated data set is incomplete. Complete it with `{command}`"
         )

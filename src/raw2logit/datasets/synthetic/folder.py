@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from raw2logit.datasets.base import MANIFEST, REDUCED, intensity_folder
+from raw2logit.datasets.base import MANIFEST, REDUCED, intensity_folder, read_options
 from raw2logit.errors import InputError
 from raw2logit.files import write_text
 
@@ -39,12 +39,7 @@ def claim(folder: Path, options: dict[str, Any], intensities: Sequence[float]) -
         )
     manifest = folder / MANIFEST
     if manifest.is_file():
-        try:
-            made = dict(json.loads(manifest.read_text(encoding="utf-8")))
-        except (TypeError, ValueError) as error:
-            raise InputError(
-                f"{manifest}: broken ({error}): choose another --root, or delete the folder"
-            ) from error
+        made = read_options(manifest)
         if made != options:
             raise InputError(
                 f"{folder}: holds a data set generated with {_show(made)}, not {_show(options)}: "
