@@ -147,6 +147,21 @@ class TestProcess:
         assert not Path("out").exists()
         assert main(["process", str(odd), "--camera", "drone", "--crop-odd", "-o", "out"]) == 0
 
+    def test_another_picture_is_not_overwritten(
+        self, own_folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        mosaic_file(own_folder / "a.tif")
+        words = ["process", "a.tif", "--views", "bi,s,ga", "--camera"]
+        for _ in range(2):
+            assert main([*words, "drone", "-o", "out"]) == 0
+        before = Path("out/a.bi-s-ga.png").read_bytes()
+        assert main([*words, "microscopy", "-o", "out"]) == 2
+        message = capsys.readouterr().err
+        assert "out/a.bi-s-ga.png: is there and holds another picture: choose another" in message
+        assert Path("out/a.bi-s-ga.png").read_bytes() == before
+        assert main([*words, "microscopy", "-o", "out", "--overwrite"]) == 0
+        assert Path("out/a.bi-s-ga.png").read_bytes() != before
+
     def test_a_camera_from_a_file(self, own_folder: Path) -> None:
         mosaic_file(own_folder / "a.tif")
         r2l.Camera.preset("drone").to_yaml("drone.yaml")
@@ -327,7 +342,7 @@ class TestSynthesis:
             (["train", *root, "--weight-decay=-1"], "--weight-decay must be 0 or more"),
             (["train", *root, "--seed", "9" * 22], "--seed"),
             (["train", *root, "--accelerator", "bogus"], "--accelerator"),
-            (["train", *root, "--model", "alexnet"], "unknown task model 'alexnet'"),
+            (["train", *root, "--model", "resnet19"], "unknown task model 'resnet19'"),
             (["train", *root, "--view", "all"], "unknown view 'all'"),
         ):
             assert message in fails([*words, "-o", "out"], capsys)

@@ -9,10 +9,8 @@ from sklearn.metrics import balanced_accuracy_score, jaccard_score
 
 from raw2logit.errors import InputError
 from raw2logit.isp import static_pipeline
-from raw2logit.tasks.augmentation import random_dihedral
 from raw2logit.tasks.classification import ClassificationTask
 from raw2logit.tasks.config import TrainingConfig
-from raw2logit.tasks.models import build_classifier, build_segmenter
 from raw2logit.tasks.segmentation import SegmentationTask
 from tests.tasks.data import CAMERA, Levels, MeanModel, PixelModel
 
@@ -72,60 +70,6 @@ def test_forward_is_pipeline_then_model() -> None:
     task = classifier().eval()
     raw = torch.rand(3, 8, 8)
     torch.testing.assert_close(task(raw), task.classify_view(task.pipeline(raw)))
-
-
-class TestAugmentation:
-    view = torch.arange(2 * 3 * 6 * 6, dtype=torch.float32).reshape(2, 3, 6, 6)
-
-    def test_mask_stays_in_step(self) -> None:
-        mask = self.view[:, 0]
-        for seed in range(20):
-            view, turned = random_dihedral(self.view, mask, torch.Generator().manual_seed(seed))
-            assert turned is not None
-            assert torch.equal(view[:, 0], turned)
-
-    def test_each_sample_on_its_own_and_all_eight_occur(self) -> None:
-        generator = torch.Generator().manual_seed(0)
-        batch = self.view[:1].repeat(64, 1, 1, 1)
-        view, _ = random_dihedral(batch, None, generator)
-        different = {tuple(one.flatten().tolist()) for one in view}
-        assert len(different) == 8
-        assert all(sorted(one) == sorted(self.view[0].flatten().tolist()) for one in different)
-
-    def test_wide_images_keep_their_shape(self) -> None:
-        wide = torch.rand(16, 3, 4, 8)
-        view, _ = random_dihedral(wide, None, torch.Generator().manual_seed(0))
-        assert view.shape == wide.shape
-
-    def test_same_seed_same_result(self) -> None:
-        first, _ = random_dihedral(self.view, None, torch.Generator().manual_seed(3))
-        second, _ = random_dihedral(self.view, None, torch.Generator().manual_seed(3))
-        assert torch.equal(first, second)
-
-
-class TestModels:
-    def test_classifier(self) -> None:
-        model = build_classifier("resnet18", 5).eval()
-        assert model(torch.rand(2, 3, 32, 32)).shape == (2, 5)
-
-    def test_segmenter(self) -> None:
-        model = build_segmenter("resnet18").eval()
-        assert model(torch.rand(1, 3, 32, 64)).shape == (1, 1, 32, 64)
-
-    def test_unknown_name(self) -> None:
-        with pytest.raises(InputError, match="unknown task model 'alexnet': choose from resnet18"):
-            TrainingConfig(model="alexnet")
-
-    def test_weights_that_cannot_be_had(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: object
-    ) -> None:
-        def offline(*_: object, **__: object) -> None:
-            raise OSError("no route to host")
-
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-        monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-        with pytest.raises(InputError, match=r"resnet18 could not be fetched .*no route to host"):
-            build_classifier("resnet18", 2, pretrained=True)
 
 
 @pytest.mark.parametrize(

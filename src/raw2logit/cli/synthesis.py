@@ -70,10 +70,12 @@ def synthesis(
     """
     from raw2logit.datasets import open_dataset
     from raw2logit.isp import parse_views
+    from raw2logit.tasks.training import check_model
 
     trained = parse_views(train_views or views)
     dataset = open_dataset(data, root, intensity=intensity, **dataclasses.asdict(folder))
     parts = splitting.deal(dataset, splits, default=2, seed=seed)
+    check_model(dataset, training)
     claim_folder(out)
     with show_progress() as progress:
         report = run_and_report(

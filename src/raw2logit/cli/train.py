@@ -62,7 +62,7 @@ def train(
     from raw2logit.lab.tracking import track_run
     from raw2logit.report.training import report_training
     from raw2logit.tasks.runs import run_training
-    from raw2logit.tasks.training import LoadedData
+    from raw2logit.tasks.training import LoadedData, check_model
 
     parse_view(view)
     dataset = open_dataset(data, root, intensity=intensity, **dataclasses.asdict(folder))
@@ -77,6 +77,7 @@ def train(
         "seed": seed,
         "training": dataclasses.asdict(training),
     }
+    check_model(dataset, training)
     claim_folder(out)
     with show_progress() as progress:
         loaded = LoadedData.of(dataset, progress)

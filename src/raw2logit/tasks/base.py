@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from raw2logit.isp import Pipeline
-from raw2logit.tasks.augmentation import random_dihedral
+from raw2logit.tasks.augmentation import augment
 from raw2logit.tasks.config import TrainingConfig
 
 Batch = tuple[Tensor, Tensor]
@@ -94,10 +94,9 @@ class RawTask(lightning.LightningModule, ABC):
         """Return the loss of a batch."""
         raw, target = batch
         view = self.pipeline(raw)
-        if self.config.augmentation == "weak":
-            mask = target if target.dim() == 3 else None
-            view, turned = random_dihedral(view, mask, self._augmentation)
-            target = target if turned is None else turned
+        mask = target if target.dim() == 3 else None
+        view, moved = augment(view, mask, self.config.augmentation, self._augmentation)
+        target = target if moved is None else moved
         loss = self.loss(self.classify_view(view), target)
         self._train_losses.append(loss.detach())
         return loss

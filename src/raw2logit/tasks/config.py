@@ -8,11 +8,14 @@ from typing import Literal
 
 from raw2logit.errors import InputError
 
-MODELS = ("resnet18", "resnet34", "resnet50")
-"""Task models by name; for segmentation the encoder."""
-
-Augmentation = Literal["none", "weak"]
+Augmentation = Literal["none", "weak", "strong"]
 Accelerator = Literal["auto", "cpu", "gpu"]
+
+
+def is_own_model(name: str) -> bool:
+    """Tell whether a task model is of the user's own: ``module:Class`` or ``file.py:Class``."""
+    library, colon, _ = name.partition(":")
+    return bool(colon) and library.lower() not in ("timm", "smp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,16 +23,19 @@ class TrainingConfig:
     """How a task model is trained.
 
     Attributes:
-        model: Task model: resnet18, resnet34 or resnet50; for segmentation the encoder of a
-            U-Net++.
-        pretrained: Start from ImageNet weights (fetched by torchvision or timm, or from their
-            cache folder).
+        model: Task model: a torchvision name such as resnet50, timm:NAME, or module:Class or
+            file.py:Class of your own, called with n_outputs=. For segmentation the encoder of a
+            U-Net++ (tu-NAME for timm's), smp:Architecture/encoder, or your own.
+        pretrained: Start from ImageNet weights, fetched as torchvision, timm and smp do, or from
+            their cache folders.
         epochs: Passes over the training part.
         batch_size: Images in a step.
         lr: Peak learning rate of the task model (AdamW, one-cycle schedule).
         pipeline_lr: Peak learning rate of the pipeline's parameters, where they are learned.
         weight_decay: Of the task model.
-        augmentation: weak: each view is turned and mirrored at random, masks in step; none.
+        augmentation: Of each view at random, masks in step. weak: quarter turns and mirrors;
+            strong: also small rotations, scale, shear, shifts and changes of brightness, contrast
+            and saturation; none.
         accelerator: Where it runs; auto: on the GPU if there is one.
     """
 
@@ -45,8 +51,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Refuse options that cannot train."""
-        if self.model not in MODELS:
-            raise InputError(f"unknown task model {self.model!r}: choose from {' '.join(MODELS)}")
+        if not self.model.strip(":/ "):
+            raise InputError("--model: name a task model, for instance resnet18")
+        if not is_own_model(self.model):
+            # Published names are written in many ways (ResNet18); one way finds what was kept.
+            object.__setattr__(self, "model", self.model.lower())
         if self.epochs < 1:
             raise InputError(f"--epochs must be at least 1, got {self.epochs}")
         if self.batch_size < 2:

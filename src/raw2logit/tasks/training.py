@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from raw2logit.datasets import RawDataset, Split
@@ -28,8 +28,8 @@ from raw2logit.progress import PartProgress, Progress, silent
 from raw2logit.quiet import quiet
 from raw2logit.tasks.base import RawTask
 from raw2logit.tasks.classification import ClassificationTask
-from raw2logit.tasks.config import Accelerator, TrainingConfig
-from raw2logit.tasks.models import build_classifier, build_segmenter
+from raw2logit.tasks.config import Accelerator, TrainingConfig, is_own_model
+from raw2logit.tasks.models import build_classifier, build_segmenter, check_output, provenance
 from raw2logit.tasks.regression import RegressionTask
 from raw2logit.tasks.segmentation import SegmentationTask
 
@@ -41,7 +41,7 @@ TASKS: dict[Task, type[RawTask]] = {
 """What trains and measures each kind of target."""
 
 _WEIGHTS, _TRAINING = "weights.safetensors", "training.json"
-_FORMAT = 1
+_FORMAT = 2
 """Of kept models; a change makes all of them train anew."""
 
 
@@ -86,12 +86,23 @@ def build_task(
     pipeline: Pipeline = make_pipeline(dataset.camera, view)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # inside the fork: initial weights have no generator argument
-        if dataset.task == "segmentation":
-            model = build_segmenter(config.model, pretrained=config.pretrained)
-        else:
-            n_outputs = 1 if dataset.task == "regression" else len(dataset.classes)
-            model = build_classifier(config.model, n_outputs, pretrained=config.pretrained)
-        return TASKS[dataset.task](pipeline, model, config, seed=seed)
+        return TASKS[dataset.task](pipeline, _build_model(dataset, config), config, seed=seed)
+
+
+def check_model(dataset: RawDataset, config: TrainingConfig) -> None:
+    """Build the task model for nothing: what is wrong with it shows before data is read."""
+    with torch.random.fork_rng(devices=[]):
+        _build_model(dataset, config)
+
+
+def _build_model(dataset: RawDataset, config: TrainingConfig) -> nn.Module:
+    if dataset.task == "segmentation":
+        return build_segmenter(config.model, pretrained=config.pretrained)
+    return build_classifier(config.model, _n_outputs(dataset), pretrained=config.pretrained)
+
+
+def _n_outputs(dataset: RawDataset) -> int:
+    return len(dataset.classes) if dataset.task == "classification" else 1
 
 
 def train_or_load(
@@ -126,7 +137,8 @@ def train_or_load(
         InputError: The training diverged, images are too small for the model, the training part
             is too small for a batch, or a kept model is damaged.
     """
-    _check_size(data)
+    if not is_own_model(config.model):
+        _check_size(data)
     if len(split.train) < 2:
         raise InputError(f"{data.dataset.name}: {len(split.train)} image to train on: use more")
     task = build_task(data.dataset, view, config, learn_pipeline=learn_pipeline, seed=seed)
@@ -142,6 +154,7 @@ def train_or_load(
         "validation": list(split.validation),
         "seed": seed,
         "config": dataclasses.asdict(config),
+        "model": provenance(config.model),
     }
     key = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
     folder = models / f"{view.replace(',', '-')}-{key}"
@@ -149,6 +162,9 @@ def train_or_load(
         _take(task, folder)
         progress(config.epochs, ", kept from before")
     else:
+        size = data.raw.shape[-2:]
+        expected = (_n_outputs(data.dataset), *(size if data.targets.dim() == 3 else ()))
+        check_output(task.model, config.model, expected, size)
         _fit(task, data, split, seed, progress)
         _keep(task, options, folder)
     return task.cpu().eval()
