@@ -181,14 +181,16 @@ class TestLeftovers:
 
     def test_other_names_are_not(self, tmp_path: Path) -> None:
         for name in (
-            "a-0123abcd.png",
-            ".a-0123abc.png",
-            ".a-0123abcde.png",
-            ".a-0123ABCD.png",
-            ".a0123abcd.png",
-            ".-0123abcd.png",
-            ".a-0123abcd.tar.gz",
-            ".git/a-0123abcd",
+            "a.raw2logit-0123abcd.png",
+            ".a.raw2logit-0123abc.png",
+            ".a.raw2logit-0123abcde.png",
+            ".a.raw2logit-0123ABCD.png",
+            ".snapshot-20240131",
+            ".notes-20240131.txt",
+            ".a-0123abcd.png",
+            "..raw2logit-0123abcd.png",
+            ".a.raw2logit-0123abcd.tar.gz",
+            ".git/a.raw2logit-0123abcd",
         ):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).touch()
@@ -202,20 +204,20 @@ class TestLeftovers:
             elsewhere / "keep",
             folder / "keep.png",
             folder / "x" / "keep.png",
-            folder / "x" / ".keep-0123abcd.png",
-            folder / ".run-0123abcd" / "half" / ".x-0123abcd.png",
+            folder / "x" / ".keep.raw2logit-0123abcd.png",
+            folder / ".run.raw2logit-0123abcd" / "half" / ".x.raw2logit-0123abcd.png",
         ):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
-        (folder / ".link-0123abcd").symlink_to(elsewhere)
+        (folder / ".link.raw2logit-0123abcd").symlink_to(elsewhere)
         (folder / "link").symlink_to(elsewhere)
-        (folder / ".dangling-0123abcd.png").symlink_to(tmp_path / "nowhere")
+        (folder / ".dangling.raw2logit-0123abcd.png").symlink_to(tmp_path / "nowhere")
         found = find_leftovers(folder)
         assert [path.relative_to(folder).as_posix() for path in found] == [
-            ".dangling-0123abcd.png",
-            ".link-0123abcd",
-            ".run-0123abcd",
-            "x/.keep-0123abcd.png",
+            ".dangling.raw2logit-0123abcd.png",
+            ".link.raw2logit-0123abcd",
+            ".run.raw2logit-0123abcd",
+            "x/.keep.raw2logit-0123abcd.png",
         ]
         remove_leftovers(folder)
         assert names(folder) == ["keep.png", "link", "x"]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import png
@@ -14,8 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from raw2logit.errors import InputError
-from raw2logit.files import find_leftovers
-from raw2logit.images import Bits, encode_png, write_png
+from raw2logit.images import Bits, encode_png
 
 BITS = pytest.mark.parametrize("bits", [8, 16])
 
@@ -118,14 +116,3 @@ def test_values_out_of_range(value: float, bits: Bits) -> None:
 def test_rounding_errors_beyond_the_range_are_no_error(bits: Bits) -> None:
     view = torch.tensor([-1e-7, 1 + 1e-6]).expand(3, 1, 2)
     assert decoded(encode_png(view, bits), bits).tolist() == [[[0] * 3, [2**bits - 1] * 3]]
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "view.png"
-    assert write_png(path, random_view(4, 6), 16) == path
-    before = path.read_bytes()
-    assert before == encode_png(random_view(4, 6), 16)
-    with pytest.raises(InputError):
-        write_png(path, random_view(4, 6) * 2)
-    assert path.read_bytes() == before
-    assert not find_leftovers(tmp_path)

@@ -14,6 +14,7 @@ from raw2logit.camera import FULL_SCALE_DN
 from raw2logit.sensor import (
     INTENSITIES,
     Law,
+    check_bits,
     expose,
     noise_generator,
     quantise,
@@ -509,3 +510,30 @@ def test_noise_depends_on_all_its_seeds() -> None:
     again = [torch.rand(4, generator=noise_generator(seed)) for seed in seeds]
     assert all(map(torch.equal, drawn, again))
     assert len({tuple(values.tolist()) for values in drawn}) == len(seeds)
+
+
+def noisy(bits: int, *, level: float = 0.02) -> torch.Tensor:
+    camera = dataclasses.replace(CAMERA, bits=bits)
+    light = torch.full((1, 64, 64), level)
+    return expose(light, camera, generator=torch.Generator().manual_seed(0))[0]
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_bits_as_stated(bits: int) -> None:
+    camera = dataclasses.replace(CAMERA, bits=bits)
+    check_bits(noisy(bits), camera)
+    check_bits(torch.full((64, 64), 0.3), camera)  # tells nothing
+    # As LibRaw's numbers become fractions: n / (2^bits - 1), which is no multiple of a step.
+    numbers = (noisy(bits) * FULL_SCALE_DN).round() / 2 ** (16 - bits)
+    check_bits(numbers / (2**bits - 1), camera)
+
+
+def test_fewer_bits_than_stated() -> None:
+    with pytest.raises(InputError, match=r"multiples of 16, so the converter has 12 bits.*states"):
+        check_bits(noisy(12), CAMERA)
+
+
+def test_bits_at_the_bottom_of_sixteen() -> None:
+    camera = dataclasses.replace(CAMERA, bits=12)
+    with pytest.raises(InputError, match=r"no value reaches 4096 of 65535.*multiply .* by 16"):
+        check_bits(noisy(12) / 16, camera)

@@ -12,7 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _TOKEN_BYTES = 4
-_LEFTOVER = re.compile(rf"\..+-[0-9a-f]{{{2 * _TOKEN_BYTES}}}(\.[^.]+)?", re.DOTALL)
+# Unmistakable: what has such a name may be deleted.
+_MARK = ".raw2logit-"
+_LEFTOVER = re.compile(
+    rf"\..+{re.escape(_MARK)}[0-9a-f]{{{2 * _TOKEN_BYTES}}}(\.[^.]+)?", re.DOTALL
+)
 
 
 @contextmanager
@@ -31,7 +35,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     token = secrets.token_hex(_TOKEN_BYTES)
-    temporary = path.with_name(f".{path.stem}-{token}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}{_MARK}{token}{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)

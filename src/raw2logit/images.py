@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,18 +11,12 @@ import torch
 from torch import Tensor
 
 from raw2logit.errors import InputError
-from raw2logit.files import write_bytes
 
 Bits = Literal[8, 16]
 
 _TRUECOLOUR = 2
 _SUB = 1
 """Row filter: the difference to the pixel on the left."""
-
-
-def write_png(path: Path, view: Tensor, bits: Bits = 8) -> Path:
-    """Write a view as RGB PNG, complete or not at all; see `encode_png`."""
-    return write_bytes(path, encode_png(view, bits))
 
 
 def encode_png(view: Tensor, bits: Bits = 8) -> bytes:

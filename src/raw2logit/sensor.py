@@ -163,6 +163,40 @@ def quantise(mosaic: Tensor, bits: int) -> Tensor:
     return fraction
 
 
+def check_bits(mosaic: Tensor, camera: Camera) -> None:
+    """Refuse a mosaic whose values contradict the bits of its camera.
+
+    Noise and rounding are wrong by far where a camera states more bits than its converter has, or
+    where a file holds fewer than 16 bits that were not shifted to the top.
+
+    Args:
+        mosaic: ``(H, W)``, fraction of full scale.
+        camera: What is said of it.
+
+    Raises:
+        InputError: The values are multiples of a coarser step than the camera states, or stay
+            below its number of bits in the low bits of 16.
+    """
+    numbers = (mosaic.double() * FULL_SCALE_DN).round().long().numpy()
+    if numbers.min() == numbers.max():
+        return  # a constant tells nothing
+    common = int(np.gcd.reduce(numbers.ravel()))
+    step = common & -common
+    shown = 16 - step.bit_length() + 1
+    if shown < camera.bits:
+        raise InputError(
+            f"all values are multiples of {step}, so the converter has {shown} bits, but camera "
+            f"{camera.name!r} states {camera.bits}: add --bits {shown}"
+        )
+    native = mosaic.double() * (2**camera.bits - 1)
+    off_grid = float((native - native.round()).abs().max()) > 0.01
+    if shown > camera.bits and off_grid and numbers.max() < 2**camera.bits:
+        raise InputError(
+            f"no value reaches {2**camera.bits} of 65535, so its {camera.bits} bits stand at the "
+            f"bottom of 16: multiply the values by {2 ** (16 - camera.bits)}"
+        )
+
+
 def noise_generator(seed: tuple[int, ...]) -> torch.Generator:
     """Return a generator on the CPU whose noise depends on these numbers and on nothing else.
 

@@ -181,7 +181,8 @@ def test_a_folder_of_ones_own(own_folder: Path, capsys: pytest.CaptureFixture[st
     assert "refused  a/0.tif: the file does not tell its camera: put a camera.yaml" in text
     code, text = run(capsys, "--data", "folder:own", "--camera", "drone")
     assert code == 0
-    assert text.startswith("folder:own in own: your own\n\n  files: 4 files\n    a 2, b 2\n")
+    start = "folder:own in own: your own (task classification)\n\n  files: 4 files\n    a 2, b 2\n"
+    assert text.startswith(start)
     for index in range(4):
         file = own_folder / "dng" / f"class{index % 2}" / f"{index}.dng"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -167,7 +167,7 @@ def test_masks_are_zero_or_not(tmp_path: Path) -> None:
 
 def test_what_a_killed_writer_left_is_no_tile(tiles: Path) -> None:
     folder = tiles / "drone/images_tiles_256/raw_scale100"
-    (folder / ".03_00002-0a1b2c3d.tif").write_bytes(b"half")
+    (folder / ".03_00002.raw2logit-0a1b2c3d.tif").write_bytes(b"half")
     assert len(RawDrone(tiles)) == 3
 
 

@@ -272,9 +272,9 @@ def drop_a_label(data: Path) -> tuple[Told, Told]:
 
 
 def leave_temporary_files(data: Path) -> tuple[Told, Told]:
-    (data / "microscopy" / IMAGES / ".half-0123abcd.tiff").write_bytes(b"II")
-    (data / "microscopy" / ".downloading-0123abcd").mkdir()
-    names = (f"{IMAGES}/.half-0123abcd.tiff", ".downloading-0123abcd")
+    (data / "microscopy" / IMAGES / ".half.raw2logit-0123abcd.tiff").write_bytes(b"II")
+    (data / "microscopy" / ".downloading.raw2logit-0123abcd").mkdir()
+    names = (f"{IMAGES}/.half.raw2logit-0123abcd.tiff", ".downloading.raw2logit-0123abcd")
     return set(), {("leftover", name) for name in names}
 
 
@@ -653,10 +653,10 @@ class TestFolder:
 
     def test_other_files(self, classes: Path) -> None:
         (classes / "a/notes.txt").write_text("x")
-        (classes / "a/.x-0123abcd.tif").write_text("x")
+        (classes / "a/.x.raw2logit-0123abcd.tif").write_text("x")
         dataset = one(None, f"folder:{classes}")
         assert not dataset.problems
-        assert notes(dataset) == {("warning", "."), ("leftover", "a/.x-0123abcd.tif")}
+        assert notes(dataset) == {("warning", "."), ("leftover", "a/.x.raw2logit-0123abcd.tif")}
         assert "1 .txt" in dataset.notes[0].message
 
     def test_sizes_are_a_note(self, classes: Path) -> None:

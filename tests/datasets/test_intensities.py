@@ -24,6 +24,7 @@ from raw2logit.datasets.synthetic.capture import SENSORS
 from raw2logit.datasets.synthetic.generate import generate_drone, generate_microscopy
 from raw2logit.datasets.tile_table import read_tile_table
 from raw2logit.raw import write_mosaic_tiff
+from raw2logit.sensor import expose
 
 SIX = (0.75, 0.5, 0.25, 0.1, 0.05, 0.01)
 
@@ -165,7 +166,7 @@ def test_repeated_after_files_are_lost_and_with_any_number_of_workers(root: Path
     assert tree(twin) == expected
     for file in sorted(twin.rglob("raw_scale001*/*"))[::3]:
         file.unlink()
-    (twin / "microscopy/images/raw_scale001/.cell-0123abcd.tiff").write_bytes(b"killed")
+    (twin / "microscopy/images/raw_scale001/.cell.raw2logit-0123abcd.tiff").write_bytes(b"killed")
     for reduce in (reduce_microscopy, reduce_drone):
         reduce(twin, how(0.01))
     assert tree(twin) == expected
@@ -261,6 +262,25 @@ def test_a_folder_of_ones_own(tmp_path: Path, header: str, targets: list[str]) -
         ]
         ratio = float(reduced.load()[0].mean() / dataset.load()[0].mean())
         assert ratio == pytest.approx(intensity, rel=0.01)
+
+
+def test_bits_that_contradict_the_camera(tmp_path: Path) -> None:
+    drone = dataclasses.replace(SENSORS["drone"], white_level=1.0)
+    light = torch.linspace(0.01, 0.5, 32 * 32).reshape(1, 32, 32)
+    shot = expose(light, drone, generator=torch.Generator().manual_seed(0))[0]
+    for index in range(4):
+        path = tmp_path / "in" / "ab"[index % 2] / f"{index}.dng"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_dng(path, shot, drone)
+    dataset = RawFolder(tmp_path / "in")
+    noise = {"gain_dn_per_electron": 8.448, "read_noise_electrons": 3.0}
+    with pytest.raises(InputError, match=r"0\.dng: all values are multiples of 16.*--bits 12"):
+        reduce_folder(dataset, tmp_path / "out", how(0.5, **noise))
+    assert not (tmp_path / "out").exists()
+    (folder,) = reduce_folder(dataset, tmp_path / "out", how(0.5, bits=12, **noise))
+    reduced = RawFolder(folder)
+    assert reduced.camera.bits == 12
+    assert not (reduced.mosaic(0) * 65535).round().long().remainder(16).any()
 
 
 def test_a_folder_with_masks(tmp_path: Path) -> None:

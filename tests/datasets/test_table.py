@@ -171,3 +171,16 @@ def test_no_text(folder: Path) -> None:
     path.write_bytes(b"file,label\na.tif,\xff\xfe\n")
     with pytest.raises(InputError, match=r"labels.csv: no UTF-8 text"):
         read_table(path)
+
+
+def test_numbers_that_may_be_codes_of_classes(folder: Path) -> None:
+    names = [f"x/{number}.tif" for number in range(24)]
+    for name in names:
+        write_image(folder / name)
+    codes = table(folder, "file,label\n" + "".join(f"{n},{i % 3}\n" for i, n in enumerate(names)))
+    with pytest.warns(UserWarning, match=r":2: the labels are 3 whole numbers.*--task classif"):
+        assert read_table(codes).task == "regression"
+    for task in ("regression", "classification"):
+        assert read_table(codes, task).task == task
+    amounts = "".join(f"{name},{index % 3 + 0.5}\n" for index, name in enumerate(names))
+    assert read_table(table(folder, "file,label\n" + amounts)).task == "regression"

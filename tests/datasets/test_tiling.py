@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from raw2logit import Camera, InputError, MissingDataError, RawDrone, read_raw
 from raw2logit.cli import main
 from raw2logit.datasets import RawFolder, make_splits, open_dataset
+from raw2logit.datasets.frames import holds_stem
 from raw2logit.datasets.synthetic.generate import generate_drone
 from raw2logit.datasets.tiling import tile_drone, tile_folder
 from raw2logit.dng import write_dng
@@ -209,7 +210,7 @@ def test_an_interrupted_call_is_repeated(
             message = message_of(lambda task=task: RawDrone(frames, task=task), MissingDataError)
             assert f"Complete them with `raw2logit data tile {frames}`" in message
         # What a writer leaves that is killed outright.
-        (frames / "drone/masks_tiles_256/.00_00000-0123abcd.png").write_text("half")
+        (frames / "drone/masks_tiles_256/.00_00000.raw2logit-0123abcd.png").write_text("half")
     told_by(frames)
     assert files(frames) == files(other)
 
@@ -598,3 +599,24 @@ def test_the_command(
         error = capsys.readouterr().err.strip()
         assert message in error
         assert "\n" not in error
+
+
+@pytest.mark.parametrize(
+    ("text", "stem", "held"),
+    [
+        ("img1", "img1", True),
+        ("img10", "img1", False),
+        ("aimg1", "img1", False),
+        ("mask_img1_car", "img1", True),
+        ("img1-mask", "img1", True),
+        ("DJI_0001", "1", False),
+        ("frame_1", "1", True),
+        ("x1", "1", True),
+        ("img1car", "img1", True),
+        ("carimg1", "img1", False),
+        ("a-b", "a-", True),
+        ("img1.v2", "img1", True),
+    ],
+)
+def test_a_name_holds_a_stem_as_a_whole(text: str, stem: str, held: bool) -> None:
+    assert holds_stem(text, stem) is held

@@ -89,9 +89,11 @@ def assert_is_whole(
         assert row["file"].startswith(row["view"].replace(",", "-") + "/")
         assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         assert row["bits"] == str(bits)
-        assert row["camera"] == dataset.camera.name
+        image = dataset.image(index)
+        assert image.camera is not None
+        assert row["camera"] == image.camera.name
         assert row["raw2logit"] == raw2logit.__version__
-        view = static_pipeline(dataset.camera, row["view"])(dataset.mosaic(index)[None])[0]
+        view = static_pipeline(image.camera, row["view"])(image.mosaic[None])[0]
         numbers = (view * (2**bits - 1)).round().permute(1, 2, 0).numpy()
         np.testing.assert_array_equal(pixels(path, bits), numbers)
     assert set(files(folder)) == {"views.csv", "views.json", *(row["file"] for row in rows)}
@@ -257,10 +259,13 @@ class TestDataSets:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_dng(path, mosaic, camera)
         dataset = RawFolder(tmp_path / "shots")
-        # What is written is of the common camera: the file's own values differ from it.
+        # What is written is of the file's own camera, as `process` makes it.
         assert not read_raw(dataset.files[2]).mosaic.equal(dataset.mosaic(2))
+        assert dataset.image(2).mosaic.equal(read_raw(dataset.files[2]).mosaic)
         written = write_views(dataset, tmp_path / "views", views=["ma,u,ga"], workers=1)
         assert_is_whole(written, dataset, ["ma,u,ga"])
+        record = json.loads((written / "views.json").read_text())
+        assert Camera.from_dict(record["camera"]["b/1"]) == read_raw(dataset.files[2]).camera
 
     def test_odd_sizes_and_sizes_that_differ(self, tmp_path: Path) -> None:
         for name, size in (("a/1", 5), ("a/2", 8), ("b/1", 7)):
@@ -307,15 +312,15 @@ class TestAgain:
         shutil.rmtree(copy / "me-u-ga")
         for png_ in sorted(copy.rglob("*/*.png"))[::2]:
             png_.unlink()
-        (copy / "bi-s-me" / ".Ma190c-0123abcd.png").write_bytes(b"half")
-        (copy / ".views-0123abcd.csv").write_text("file,")
+        (copy / "bi-s-me" / ".Ma190c.raw2logit-0123abcd.png").write_bytes(b"half")
+        (copy / ".views.raw2logit-0123abcd.csv").write_text("file,")
         write_views(cells, copy, workers=1)
         assert_is_whole(copy, cells, VIEWS)
         assert files(copy).keys() == files(written).keys()
 
     def test_killed_before_its_first_file(self, pets: Path, tmp_path: Path) -> None:
         (tmp_path / "views").mkdir()
-        (tmp_path / "views" / ".views-0123abcd.json").write_text("{")
+        (tmp_path / "views" / ".views.raw2logit-0123abcd.json").write_text("{")
         dataset = RawFolder(pets, camera="drone")
         assert_is_whole(
             write_views(dataset, tmp_path / "views", views=ONE, workers=1), dataset, ONE

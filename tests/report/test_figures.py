@@ -301,11 +301,12 @@ def test_png_is_replaced_whole_or_not_at_all(
     before = path.read_bytes()
     assert b"matplotlib" not in before
 
-    def half_written(target: Path, **_: object) -> None:
-        target.write_bytes(b"half")
+    def half_written(target: Path, content: bytes) -> int:
+        with target.open("wb") as file:
+            file.write(content[:4])
         raise OSError("disk full")
 
-    monkeypatch.setattr(figure, "savefig", half_written)
+    monkeypatch.setattr(Path, "write_bytes", half_written)
     with pytest.raises(OSError, match="disk full"):
         f.save_png(figure, path)
     assert path.read_bytes() == before

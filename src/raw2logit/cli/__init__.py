@@ -26,13 +26,39 @@ app = App(
 )
 
 _data = App(name="data", help="Make and look after data sets.")
-_data.command("raw2logit.cli.data.calibrate:calibrate", name="calibrate")
-_data.command("raw2logit.cli.data.download:download", name="download")
-_data.command("raw2logit.cli.data.generate:generate", name="generate")
-_data.command("raw2logit.cli.data.info:info", name="info")
-_data.command("raw2logit.cli.data.intensities:intensities", name="intensities")
-_data.command("raw2logit.cli.data.tile:tile", name="tile")
-_data.command("raw2logit.cli.data.views:views", name="views")
+_data.command(
+    "raw2logit.cli.data.calibrate:calibrate",
+    name="calibrate",
+    help="Measure a camera's gain and read noise.",
+)
+_data.command(
+    "raw2logit.cli.data.download:download",
+    name="download",
+    help="Fetch a published data set, verified.",
+)
+_data.command(
+    "raw2logit.cli.data.generate:generate",
+    name="generate",
+    help="Make a data set in the published layout.",
+)
+_data.command(
+    "raw2logit.cli.data.info:info",
+    name="info",
+    help="Tell what is there, what is missing and what is broken.",
+)
+_data.command(
+    "raw2logit.cli.data.intensities:intensities",
+    name="intensities",
+    help="Simulate lower exposures of a data set.",
+)
+_data.command(
+    "raw2logit.cli.data.tile:tile", name="tile", help="Cut full frames and masks into tiles."
+)
+_data.command(
+    "raw2logit.cli.data.views:views",
+    name="views",
+    help="Write every view of every raw image as PNG.",
+)
 app.command(
     "raw2logit.cli.demo:demo", name="demo", help="Raw data in, drift report out: the whole tour."
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
 
 from raw2logit.cli._console import claim_folder, show_progress
 from raw2logit.cli._options import Files, Out, Views
@@ -23,6 +25,7 @@ def process(
     bits: Literal[8, 16] = 8,
     sheet: bool = True,
     crop_odd: bool = False,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
     out: Out = Path("views"),
 ) -> None:
     """Turn raw files into views: a PNG each, and a labelled contact sheet of the twelve.
@@ -35,16 +38,18 @@ def process(
         bits: Of a channel in the PNG.
         sheet: Write the contact sheet too.
         crop_odd: Drop the last row or column of an odd-sized mosaic.
+        overwrite: Replace PNGs that are there and hold something else.
         out: Folder for the PNGs.
     """
     import torch
 
     from raw2logit.camera import find_camera
     from raw2logit.errors import InputError
-    from raw2logit.images import write_png
+    from raw2logit.files import write_bytes
+    from raw2logit.images import encode_png
     from raw2logit.isp import VIEWS, parse_views, static_pipeline
     from raw2logit.raw import read_raw
-    from raw2logit.report.figures import contact_sheet, save_png
+    from raw2logit.report.figures import contact_sheet, encode_figure
 
     chosen = parse_views(views)
     given = find_camera(camera) if camera else None
@@ -58,6 +63,15 @@ def process(
                 f"{file}: has no camera metadata: add --camera microscopy, drone or a YAML file"
             )
     claim_folder(out)
+
+    def save(name: str, content: bytes) -> None:
+        path = out / name
+        if path.is_file() and not overwrite and path.read_bytes() != content:
+            raise InputError(
+                f"{path}: is there and holds another picture: choose another --out, or --overwrite"
+            )
+        write_bytes(path, content)
+
     with show_progress() as progress, torch.inference_mode():
         for done, (file, name) in enumerate(zip(files, names, strict=True), start=1):
             image = read_raw(file, camera=given, crop_odd=crop_odd)
@@ -65,14 +79,14 @@ def process(
                 raise InputError(f"{file}: changed while it was read")
             for view in chosen:
                 picture = static_pipeline(image.camera, view)(image.mosaic[None])[0]
-                write_png(out / f"{name}.{view.replace(',', '-')}.png", picture, bits)
+                save(f"{name}.{view.replace(',', '-')}.png", encode_png(picture, bits))
             if sheet:
                 tile = _centre(image.mosaic)
                 pictures = {v: static_pipeline(image.camera, v)(tile[None])[0] for v in VIEWS}
                 figure = contact_sheet(
                     pictures, columns=4, title=f"{file.name}, {image.camera.name}"
                 )
-                save_png(figure, out / f"{name}.sheet.png")
+                save(f"{name}.sheet.png", encode_figure(figure))
             progress(f"processing {file.name}", done, len(files))
     print(out)
 

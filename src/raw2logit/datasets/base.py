@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from raw2logit.camera import Camera
 from raw2logit.errors import InputError, MissingDataError
 from raw2logit.progress import Progress, silent
-from raw2logit.raw import read_raw
+from raw2logit.raw import RawImage, read_raw
 from raw2logit.sensor import INTENSITIES
 
 Task = Literal["classification", "segmentation", "regression"]
@@ -89,6 +89,14 @@ class RawDataset(Dataset[tuple[Tensor, Tensor]], ABC):
     def mosaic(self, index: int) -> Tensor:
         """Read the mosaic of one sample, ``(H, W)`` float32 in [0, 1]."""
         return read_raw(self.files[index]).mosaic
+
+    def camera_of(self, index: int) -> Camera:
+        """Return the camera of one file; it is `camera` itself unless files bring their own."""
+        return self.camera
+
+    def image(self, index: int) -> RawImage:
+        """Read one sample as its file holds it, with the camera of that file."""
+        return RawImage(self.mosaic(index), self.camera, self.files[index])
 
     @abstractmethod
     def target(self, index: int) -> Tensor:

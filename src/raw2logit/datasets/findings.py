@@ -154,7 +154,7 @@ class DatasetInfo:
         name: ``microscopy``, ``drone`` or ``folder:PATH``.
         folder: Where it lies.
         origin: ``generated``, ``downloaded``, ``own`` (folder:PATH), ``unknown`` (by hand).
-        options: Of the generator, or source of the download.
+        options: Of the generator, source of the download, or task of folder:PATH.
         sections: What it consists of.
         problems: What is missing or broken.
         notes: What is worth a look.

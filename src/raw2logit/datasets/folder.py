@@ -14,7 +14,7 @@ from raw2logit.datasets.listing import list_samples
 from raw2logit.datasets.reference import reference_camera, to_reference
 from raw2logit.dng import VENDOR_SUFFIXES
 from raw2logit.errors import InputError
-from raw2logit.raw import read_raw
+from raw2logit.raw import RawImage, read_raw
 
 CAMERA_FILE = "camera.yaml"
 """Lies in a folder and holds the camera of all its files."""
@@ -100,15 +100,20 @@ class RawFolder(RawDataset):
 
     def mosaic(self, index: int) -> Tensor:
         """Read the mosaic of one sample, ``(H, W)`` float32 in [0, 1], as of `camera`."""
+        mosaic = self.image(index).mosaic
+        own = self.camera_of(index)
+        return mosaic if own is self.camera else to_reference(mosaic, own, self.camera)
+
+    def image(self, index: int) -> RawImage:
+        """Read one sample as its file holds it, with the camera of that file."""
         image = read_raw(self.files[index], crop_odd=self.crop_odd)
-        if self._own_cameras:
-            return to_reference(image.mosaic, self._own_cameras[index], self.camera)
-        if image.camera is not None and image.camera.cfa != self.camera.cfa:
+        camera = self.camera_of(index)
+        if camera is self.camera and image.camera is not None and image.camera.cfa != camera.cfa:
             raise InputError(
                 f"{self.files[index]}: its metadata says {image.camera.cfa}, camera "
-                f"{self.camera.name!r} says {self.camera.cfa}: mend the camera"
+                f"{camera.name!r} says {camera.cfa}: mend the camera"
             )
-        return image.mosaic
+        return RawImage(image.mosaic, camera, image.path)
 
     def camera_of(self, index: int) -> Camera:
         """Return the camera of one file; it is `camera` itself unless files bring their own."""

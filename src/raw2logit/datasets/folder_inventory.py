@@ -48,6 +48,7 @@ def folder_section(
         extra=_unlisted(path, listing),
         camera=known,
         crop_odd=crop_odd,
+        task=listing.task,
         own=True,
     )
 

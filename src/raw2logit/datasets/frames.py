@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,7 +81,8 @@ def drone_frames(folder: Path) -> list[Frame]:
 def own_frames(frames: Path, masks: Path) -> list[Frame]:
     """List the raw files of a folder with their masks in another.
 
-    A mask has the stem of its frame, or contains it: of several that it contains, the longest.
+    A mask has the stem of its frame, or contains it as a whole, see `holds_stem`: of several, the
+    longest.
 
     Raises:
         MissingDataError: A folder is not there, or a file lacks its counterpart.
@@ -114,12 +116,21 @@ def _by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     return found
 
 
+def holds_stem(text: str, stem: str) -> bool:
+    """Tell whether a name holds a stem as a whole: img10 does not hold img1, 001 not 1."""
+    letter = r"[^\W\d_]"
+    first, last = (r"\d" if end.isdigit() else letter for end in (stem[0], stem[-1]))
+    before = f"(?<!{first})" if stem[0].isalnum() else ""
+    after = f"(?!{last})" if stem[-1].isalnum() else ""
+    return re.search(before + re.escape(stem) + after, text) is not None
+
+
 def _pair(images: Sequence[Path], folder: Path) -> list[Path]:
     """Return the mask of each frame."""
     stems = [image.stem for image in images]
     masks: dict[str, Path] = {}
     for name, mask in _by_stem(folder, MASK_SUFFIXES).items():
-        inside = [stem for stem in stems if stem in name]
+        inside = [stem for stem in stems if holds_stem(name, stem)]
         longest = [stem for stem in inside if len(stem) == max(map(len, inside))]
         if not longest:
             raise MissingDataError(

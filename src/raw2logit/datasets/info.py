@@ -165,7 +165,8 @@ def _of_folder(name: str, camera: Camera | None, task: Task | None, crop_odd: bo
     if not path.exists():
         raise MissingDataError(f"{path}: no such folder or CSV: check the name")
     section = folder_section(path, camera=camera, task=task, crop_odd=crop_odd)
-    made = Provenance("own", "mend or replace the files, or take them out of the data set")
+    mend = "mend or replace the files, or take them out of the data set"
+    made = Provenance("own", mend, {"task": section.task})
     folder = path if path.is_dir() else path.parent
     return _Inspection(name, folder, made, [SectionCheck(section)], Findings(folder))
 

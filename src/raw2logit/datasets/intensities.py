@@ -21,6 +21,7 @@ from raw2logit.datasets.tile_layouts import DroneLayout, write_mask
 from raw2logit.datasets.tile_table import read_tile_table, write_csv
 from raw2logit.errors import InputError
 from raw2logit.progress import Progress, silent
+from raw2logit.sensor import check_bits
 
 SAMPLES = "samples.csv"
 """Lies in each folder that `reduce_folder` makes; `RawFolder` reads it."""
@@ -145,6 +146,10 @@ def reduce_folder(
             )
         )
     camera = how.camera(dataset.camera)
+    try:
+        check_bits(dataset.image(0).mosaic, jobs[0].camera)
+    except InputError as error:
+        raise InputError(f"{dataset.files[0]}: {error}") from error
     reduce_files(out, jobs, how, camera, progress)
     # Brought to a common camera, the files have no common gain any more.
     brought = any(job.reference is not None for job in jobs)

@@ -14,8 +14,8 @@ from typing import NamedTuple, TypeVar
 
 from raw2logit.camera import Camera
 from raw2logit.datasets import drone, microscopy
-from raw2logit.datasets.base import intensity_folder
-from raw2logit.datasets.frames import drone_frames
+from raw2logit.datasets.base import Task, intensity_folder
+from raw2logit.datasets.frames import drone_frames, holds_stem
 from raw2logit.datasets.table import MASK_SUFFIXES
 from raw2logit.datasets.tile_table import TileRow, TileSet, read_tile_table
 from raw2logit.datasets.tiles import PUBLISHED_SIZE
@@ -59,6 +59,7 @@ class Section:
         camera: Constants of files that do not bring their own; None: they must.
         own_cameras: Whether a file's own constants count more.
         crop_odd: Drop the last row or column of odd-sized files.
+        task: Of the user's own files.
         own: Whether it is data of one's own: files of several sizes are no fault, masks of several
             classes are.
         published: None: the section has no published counterpart.
@@ -76,6 +77,7 @@ class Section:
     camera: Camera | None = None
     own_cameras: bool = False
     crop_odd: bool = False
+    task: Task | None = None
     own: bool = False
     published: Published | None = None
 
@@ -187,7 +189,7 @@ def _frames(folder: Path) -> Section:
     masks = _visible(folder / drone.FRAME_MASKS)
     expected = {
         stem: next(
-            (mask for mask in masks if stem in mask.stem),
+            (mask for mask in masks if holds_stem(mask.stem, stem)),
             folder / drone.FRAME_MASKS / f"{stem}.png",
         )
         for stem in stems

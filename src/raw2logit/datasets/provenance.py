@@ -23,7 +23,7 @@ class Provenance:
     Attributes:
         origin: What made most of it.
         mend: How to get what is missing or broken.
-        options: Of the generator, or source of the download.
+        options: Of the generator, source of the download, or task of folder:PATH.
         files: What was downloaded.
         tiled: Whether its tiles were cut by ``raw2logit data tile``.
         legible: Whether all records can be read; the loaders stop at one that cannot.

@@ -36,6 +36,7 @@ class Reduction:
         gain_dn_per_electron: Digital numbers of 16 bits that one electron makes; None: as the
             camera says, or, of a generated set, as it was generated.
         read_noise_electrons: Standard deviation of the read noise; None: the same.
+        bits: Of the converter; None: as the camera says.
         seed: Of the noise. That of an image depends on its name, the intensity and the seed alone.
         workers: Processes; None: one a core.
     """
@@ -43,6 +44,7 @@ class Reduction:
     intensities: tuple[float, ...] = INTENSITIES[1:]
     gain_dn_per_electron: float | None = None
     read_noise_electrons: float | None = None
+    bits: int | None = None
     seed: int = 0
     workers: int | None = None
 
@@ -86,7 +88,10 @@ class Reduction:
                     "as `raw2logit data calibrate` measures it"
                 )
         return dataclasses.replace(
-            camera, full_scale_electrons=electrons, read_noise_electrons=noise
+            camera,
+            full_scale_electrons=electrons,
+            read_noise_electrons=noise,
+            bits=camera.bits if self.bits is None else self.bits,
         )
 
 

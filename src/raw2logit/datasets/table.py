@@ -7,6 +7,7 @@ import io
 import math
 import os
 import re
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,9 @@ _COLUMNS = ("file", "label", "mask", "group")
 _TILE_COLUMNS = ("frame", "row", "column", "mask_share")
 """What the manifest of ``raw2logit data tile`` has beside; the frame stands in for a group."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.I | re.ASCII)
+
+_MOST_CODES = 20
+"""So many different whole numbers, among more labels than that, may be codes of classes."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,16 @@ def _task_of(rows: list[_Row], columns: set[str]) -> Task:
             f"{len(labelled) - len(words)} others are: mend it, or say that all are classes "
             "(--task classification)"
         )
-    return "regression" if labelled and not words else "classification"
+    if words or not labelled:
+        return "classification"
+    values = {float(row.cells["label"]) for row in labelled}
+    if len(values) <= _MOST_CODES < len(labelled) and all(map(float.is_integer, values)):
+        warnings.warn(
+            f"{labelled[0].place}: the labels are {len(values)} whole numbers, read as a "
+            "regression: if they are codes of classes, say so (--task classification)",
+            stacklevel=2,
+        )
+    return "regression"
 
 
 def _number(row: _Row) -> float:

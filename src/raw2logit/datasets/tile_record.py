@@ -40,7 +40,7 @@ def claim_tiles(layout: Layout, options: dict[str, Any]) -> TileRecord:
         if occupants := layout.occupied():
             raise InputError(
                 f"{occupants[0]}: not made by `raw2logit data tile`, which overwrites nothing: "
-                f"{_ELSEWHERE}"
+                f"{_ELSEWHERE}, or cut the frames into another folder (--frames, --masks, --out)"
             )
         return TileRecord(options, {}, {})
     record = _read(path)

@@ -1,7 +1,8 @@
 """A data set through the pipelines: every view of every raw image as PNG.
 
-``views.json`` comes first and says what the folder is for: the bits, the camera, the versions and
-the SHA-256 of every source file. ``views.csv`` comes last, with a row for every PNG.
+``views.json`` comes first and says what the folder is for: the bits, the camera (of each file,
+where they bring their own), the versions and the SHA-256 of every source file. ``views.csv`` comes
+last, with a row for every PNG.
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ def write_views(
 ) -> Path:
     """Write views of every raw image to ``<folder>/<view>/<name>.png``, as the pipelines make them.
 
+    Each image goes through a pipeline of its file's own camera, as in `raw2logit process`.
+
     The comma of a view's code is a dash in its folder's name. An image has the name of its file;
     files that lie in several folders keep those, and files that share a stem their suffix.
 
@@ -119,6 +122,7 @@ def write_views(
         raise InputError(f"--workers must be at least 1, got {workers}")
     for view in chosen:
         static_pipeline(dataset.camera, view)  # before the first file, if it cannot be built
+    cameras = [dataset.camera_of(index) for index in range(len(dataset))]
     indexes = {name: index for index, name in enumerate(dataset.sample_names())}
     sources = {name: sha256_of(dataset.files[index]) for name, index in indexes.items()}
     _claim(
@@ -127,8 +131,10 @@ def write_views(
             "raw2logit": __version__,
             "torch": torch.__version__,
             "bits": bits,
-            "camera": dataset.camera.to_dict(),
             "sources": sources,
+            "camera": dataset.camera.to_dict()
+            if all(camera is dataset.camera for camera in cameras)
+            else {name: cameras[index].to_dict() for name, index in indexes.items()},
         },
     )
     old = _read_table(folder / TABLE)
@@ -145,7 +151,7 @@ def write_views(
                 bits=str(bits),
                 source=_relative(dataset.files[index], folder),
                 source_sha256=sources[name],
-                camera=dataset.camera.name,
+                camera=cameras[index].name,
                 raw2logit=__version__,
             )
         progress("writing views", len(made), total)
@@ -182,8 +188,8 @@ def _write_image(job: _Job, item: tuple[str, int]) -> list[str]:
             continue
         with torch.inference_mode():
             if mosaic is None:
-                mosaic = job.dataset.mosaic(index)[None]
-            picture = _pipeline(job.dataset.camera, view)(mosaic)[0]
+                mosaic = job.dataset.image(index).mosaic[None]
+            picture = _pipeline(job.dataset.camera_of(index), view)(mosaic)[0]
         try:
             content = encode_png(picture, job.bits)
         except InputError as error:

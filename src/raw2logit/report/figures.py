@@ -7,6 +7,7 @@ The sheets of views (`contact_sheet`, `view_gallery`, `difference_strip`) live
 in `raw2logit.report._tiles` and are exported from here.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -17,7 +18,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from raw2logit.files import atomic_path
+from raw2logit.files import write_bytes
 from raw2logit.report import _style as style
 from raw2logit.report._heatmap import decimals_for, heatmap
 from raw2logit.report._style import text_style, text_width_in
@@ -28,6 +29,7 @@ __all__ = [
     "difference_strip",
     "drift_heatmap",
     "drop_heatmap",
+    "encode_figure",
     "learning_curves",
     "save_png",
     "view_gallery",
@@ -254,11 +256,15 @@ def save_png(figure: Figure, path: str | Path) -> Path:
     Returns:
         The path written.
     """
-    path = Path(path)
-    with atomic_path(path) as temporary:
-        # Without the default "Software" entry the bytes depend on the picture alone.
-        figure.savefig(temporary, format="png", metadata={"Software": None})
-    return path
+    return write_bytes(Path(path), encode_figure(figure))
+
+
+def encode_figure(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG, at its own resolution."""
+    buffer = io.BytesIO()
+    # Without the default "Software" entry the bytes depend on the picture alone.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _grid(

@@ -143,22 +143,6 @@ def _find_camera(files: list[Path], given: str | None, *, crop_odd: bool) -> Cam
     return cameras[0]
 
 
-def _check_bits(file: Path, mosaic: Tensor, camera: Camera) -> None:
-    """Refuse a file whose values show fewer bits than the camera states."""
-    import numpy as np
-
-    from raw2logit.camera import FULL_SCALE_DN
-
-    numbers = (mosaic * FULL_SCALE_DN).round().int().numpy()
-    common = int(np.gcd.reduce(numbers.ravel()))
-    shown = 16 - (common & -common).bit_length() + 1
-    if shown < camera.bits and numbers.min() < numbers.max():
-        raise InputError(
-            f"{file}: all values are multiples of {common & -common}, so the converter has "
-            f"{shown} bits, but camera {camera.name!r} states {camera.bits}: add --bits {shown}"
-        )
-
-
 def _measure(
     files: list[Path],
     camera: Camera,
@@ -170,6 +154,7 @@ def _measure(
 ) -> PhotonTransfer:
     from raw2logit.photon_transfer import Region, calibrate_flat, calibrate_pairs
     from raw2logit.raw import read_raw
+    from raw2logit.sensor import check_bits
 
     parts = [Region(*part) for part in regions]
     at_work: list[Path] = []
@@ -180,7 +165,10 @@ def _measure(
             names = files[start : start + count]
             mosaics = tuple(read_raw(file, camera=camera, crop_odd=odd).mosaic for file in names)
             if start == 0:
-                _check_bits(names[0], mosaics[0], camera)
+                try:
+                    check_bits(mosaics[0], camera)
+                except InputError as error:
+                    raise InputError(f"{names[0]}: {error}") from error
             at_work.extend(names)
             yield mosaics
             at_work.clear()

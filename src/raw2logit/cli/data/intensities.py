@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 from cyclopts import Parameter
 
 from raw2logit.cli._console import claim_folder, require_outside, show_progress
-from raw2logit.cli._options import Data, Folder, FolderOptions, Intensities, Seed
+from raw2logit.cli._options import Folder, FolderOptions, Intensities, Seed
 
 if TYPE_CHECKING:
     from raw2logit.datasets import RawFolder
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 def intensities(
     root: Path | None = None,
     *,
-    data: Data = "microscopy",
+    data: str = "microscopy",
     folder: Folder = FolderOptions(),  # noqa: B008 - frozen
     intensity: Intensities = [0.75, 0.5, 0.25, 0.1, 0.05, 0.01],  # noqa: B006 - never changed
     gain: Annotated[float | None, Parameter(name="--gain")] = None,
     read_noise: float | None = None,
+    bits: int | None = None,
     seed: Seed = 0,
     out: Path | None = None,
     workers: int | None = None,
@@ -42,6 +43,7 @@ def intensities(
         gain: Digital numbers of 16 bits that one electron makes; default as the camera says, or as
             the set was generated. `raw2logit data calibrate` measures it.
         read_noise: Standard deviation of the read noise in electrons; default the same.
+        bits: folder:PATH only: of the converter, if the camera states another number.
         seed: Of the noise.
         out: folder:PATH only: folder to make, with a folder for each intensity in it, to be named
             by --data folder:OUT/raw_scale050.
@@ -56,6 +58,7 @@ def intensities(
         intensities=tuple(dict.fromkeys(intensity)),
         gain_dn_per_electron=gain,
         read_noise_electrons=read_noise,
+        bits=bits,
         seed=seed,
         workers=workers,
     )
@@ -63,7 +66,7 @@ def intensities(
         makers = {"microscopy": reduce_microscopy, "drone": reduce_drone}
         if data not in makers:
             raise InputError(f"--data {data}: choose microscopy, drone or {FOLDER}PATH")
-        for option, value in (("out", out), *dataclasses.asdict(folder).items()):
+        for option, value in (("out", out), ("bits", bits), *dataclasses.asdict(folder).items()):
             if value not in (None, False):
                 raise InputError(f"--{option.replace('_', '-')} is for --data {FOLDER}PATH")
         with show_progress() as progress:

@@ -31,7 +31,8 @@ def tile(
         root: Where data sets lie; default $RAW2LOGIT_DATA, else ./data. Cuts drone/images_full,
             every intensity in it, with drone/masks_full into both sets of tiles.
         frames: Instead: a folder of raw files of your own, with --masks and --out.
-        masks: Their masks, 0 for background. A mask's name is or contains that of its frame.
+        masks: Their masks, 0 for background and one other value for the class. A mask's name is or
+            contains that of its frame.
         out: Folder to make; other commands read it with --data folder:OUT.
         size: Height and width of a tile in pixels, even.
         overlap: Pixels that neighbouring tiles share, even.
