@@ -16,6 +16,7 @@ from raw2logit.datasets.folder import CAMERA_FILE, RawFolder
 from raw2logit.datasets.frames import Frame, drone_frames
 from raw2logit.datasets.microscopy import IMAGES, SUFFIX, RawMicroscopy
 from raw2logit.datasets.reduction import Job, Reduction, Target, reduce_files
+from raw2logit.datasets.reference import is_reference
 from raw2logit.datasets.synthetic.capture import SENSORS
 from raw2logit.datasets.tile_layouts import DroneLayout, write_mask
 from raw2logit.datasets.tile_table import read_tile_table, write_csv
@@ -151,10 +152,10 @@ def reduce_folder(
     except InputError as error:
         raise InputError(f"{dataset.files[0]}: {error}") from error
     reduce_files(out, jobs, how, camera, progress)
-    # Brought to a common camera, the files have no common gain any more.
-    brought = any(job.reference is not None for job in jobs)
+    # Moved to a common white balance, the files have no common gain and steps any more.
+    one = all(job.reference is None or is_reference(job.camera, job.reference) for job in jobs)
     for folder in folders:
-        (dataset.camera if brought else camera).to_yaml(folder / CAMERA_FILE)
+        (camera if one else dataset.camera).to_yaml(folder / CAMERA_FILE)
         _write_samples(dataset, names, folder)
     return folders
 

@@ -75,7 +75,7 @@ def to_reference(mosaic: Tensor, camera: Camera, reference: Camera) -> Tensor:
     Returns:
         ``(H, W)`` float32 in [0, 1].
     """
-    if _constants(camera) == _constants(reference):
+    if is_reference(camera, reference):
         return mosaic
     channels = list(colour_sites(camera.cfa))
     gains = np.array(camera.white_balance) / np.array(reference.white_balance)
@@ -86,6 +86,11 @@ def to_reference(mosaic: Tensor, camera: Camera, reference: Camera) -> Tensor:
     moved = mosaic.double() * per_site(factor, *size) + per_site(offset, *size)
     # Only rounding can leave the range.
     return moved.clamp(0, 1).float()
+
+
+def is_reference(camera: Camera, reference: Camera) -> bool:
+    """Tell whether `to_reference` leaves mosaics of a camera as they are."""
+    return _constants(camera) == _constants(reference)
 
 
 _MEND = "give one camera for all files (camera.yaml in the folder, or --camera)"

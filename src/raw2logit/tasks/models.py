@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import inspect
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
@@ -77,7 +78,9 @@ def build_segmenter(name: str, *, pretrained: bool = False) -> nn.Module:
     _check_encoder(name, encoder)
 
     def build(weights: str | bool | None) -> nn.Module:
-        with _blaming(name):
+        with _blaming(name), warnings.catch_warnings():
+            # Older releases say so before they try another server; the error in the end says all.
+            warnings.filterwarnings("ignore", message="Error loading .* from Hugging Face Hub")
             model: nn.Module = smp.create_model(
                 architecture, encoder, encoder_weights=weights, in_channels=3, classes=1
             )

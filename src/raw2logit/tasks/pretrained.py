@@ -98,7 +98,8 @@ def with_hub_weights(
         try:
             # The hub's client asks its server even for what it has, and tries for a long time.
             constants.HF_HUB_OFFLINE = True
-            return build()
+            with _impatient():
+                return build()
         except OSError:
             if offline:
                 raise
