@@ -19,6 +19,7 @@ app = App(
     name="raw2logit",
     version=__version__,
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
     help="Will a vision model survive another camera's processing?",
     help_epilogue="`raw2logit VERB --help` shows a verb's options. Anywhere: --debug shows the "
     "traceback of an error; --import FILE.py (or a module) runs code of your own first, for "

@@ -43,18 +43,20 @@ def show_progress(unit: Literal["items", "bytes"] = "items") -> Iterator[Progres
     counts = (
         (DownloadColumn(), TransferSpeedColumn()) if unit == "bytes" else (MofNCompleteColumn(),)
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), *counts, TimeRemainingColumn())
+    # The name of a file may look like markup.
+    text = TextColumn("{task.description}", markup=False)
+    columns = (text, BarColumn(), *counts, TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True)) as bar:
         row = bar.add_task("starting", total=None)
-        before = -1
+        stretch = _Stretch()
 
         def report(task: str, done: int, total: int) -> None:
-            nonlocal before
-            if before < 0 or done < before:
-                # What was there at the start came with no speed.
-                bar.reset(row, total=total, completed=done, description=task)
-            bar.update(row, description=task, completed=done, total=total)
-            before = done
+            nonlocal row
+            if stretch.is_new(task, done, total):
+                # A new row: an old one cannot forget its total.
+                bar.remove_task(row)
+                row = bar.add_task(task, total=total or None, completed=done)
+            bar.update(row, completed=done)
 
         yield report
 
@@ -97,6 +99,19 @@ def require_outside(data: str, out: Path | None) -> Path:
     return out
 
 
+class _Stretch:
+    """Tells where a rate begins anew: what was there at the start came with no speed."""
+
+    def __init__(self) -> None:
+        self._work: tuple[str, int] | None = None
+        self._done = 0
+
+    def is_new(self, task: str, done: int, total: int) -> bool:
+        before, self._done = self._done, done
+        work, self._work = self._work, (task, total)
+        return work != self._work or done < before
+
+
 class _Lines:
     """Progress for a log file."""
 
@@ -111,27 +126,27 @@ class _Lines:
 
 
 class _ByteLines:
-    """Progress of bytes for a log file, with their rate and the time left."""
+    """Progress of bytes for a log file, with their rate and the time left if it is known."""
 
     def __init__(self) -> None:
         self._next = 0.0
         self._start = (0.0, 0)
-        self._before = -1
+        self._stretch = _Stretch()
 
     def __call__(self, task: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if self._before < 0 or done < self._before:
-            # What was there at the start came with no speed.
+        if self._stretch.is_new(task, done, total):
             self._start = (now, done)
-        self._before = done
         if now < self._next and done != total:
             return
         self._next = now + _SECONDS_BETWEEN_LINES
-        words = f"{decimal(done)} of {decimal(total)}"
+        words = f"{decimal(done)} of {decimal(total)}" if total else decimal(done)
         seconds, came = now - self._start[0], done - self._start[1]
         if seconds > 0 and came > 0:
             rate = came / seconds
-            words += f", {decimal(int(rate))}/s, {_clock((total - done) / rate)} left"
+            words += f", {decimal(int(rate))}/s"
+            if total:
+                words += f", {_clock((total - done) / rate)} left"
         print(f"[{words}] {task}", file=sys.stderr, flush=True)
 
 

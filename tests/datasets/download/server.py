@@ -36,7 +36,12 @@ class Cut:
     after: int
 
 
-Fault = Answer | Cut
+@dataclass(frozen=True)
+class Endless:
+    """The file in chunks, and then on and on, without ever telling a size."""
+
+
+Fault = Answer | Cut | Endless
 
 
 def throttle(retry_after: str) -> Answer:
@@ -61,7 +66,10 @@ class Server:
 
     Attributes:
         files: Content by path, which begins with a slash.
+        heads: Instead of the answer to HEAD, by path.
+        token: The query without which nothing is answered, if there is one.
         ranges: Answer range requests.
+        heeds_if_range: Send all where If-Range names another version.
         etags: Send an ETag.
         wait_s: After each 16 kB.
         requests: All that came, in order.
@@ -70,7 +78,10 @@ class Server:
     def __init__(self, files: dict[str, bytes] | None = None, upstream: int | None = None) -> None:
         self.files = dict(files or {})
         self.upstream = upstream
+        self.heads: dict[str, Answer] = {}
+        self.token = ""
         self.ranges = True
+        self.heeds_if_range = True
         self.etags = True
         self.wait_s = 0.0
         self.requests: list[Request] = []
@@ -175,6 +186,13 @@ class _Handler(BaseHTTPRequestHandler):
         fault = owner.next_fault(path) if self.command == "GET" else None
         if isinstance(fault, Answer):
             answer = fault
+        elif self.command == "HEAD" and path in owner.heads:
+            answer = owner.heads[path]
+        elif owner.token and urlsplit(self.path).query != owner.token:
+            answer = Answer(403)
+        elif isinstance(fault, Endless):
+            self._never_end(owner.files[path])
+            return
         elif owner.upstream is not None:
             answer = self._ask(owner.upstream)
         else:
@@ -196,6 +214,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
 
+    def _never_end(self, content: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
+        except OSError:
+            self.close_connection = True  # the client has had enough
+
     def _file(self, owner: Server, path: str) -> Answer:
         content = owner.files.get(path)
         if content is None:
@@ -205,7 +233,8 @@ class _Handler(BaseHTTPRequestHandler):
         if owner.etags:
             headers["ETag"] = etag
         wanted = self.headers.get("Range")
-        if not owner.ranges or wanted is None or self.headers.get("If-Range", etag) != etag:
+        other = owner.heeds_if_range and self.headers.get("If-Range", etag) != etag
+        if not owner.ranges or wanted is None or other:
             if self.command == "HEAD":
                 headers["Content-Length"] = str(len(content))
             return Answer(200, headers, content)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from raw2logit import InputError
-from raw2logit.datasets.download import archives, download_dataset
+from raw2logit.datasets.download import archives, download_dataset, members
 
 from .archives import below, tarred, zipped
 from .server import Server
@@ -67,6 +67,12 @@ def refused(server: Server, root: Path, name: str, content: bytes) -> str:
     return message
 
 
+def why(name: str) -> str:
+    if not name.isprintable():
+        return "has characters that cannot be printed"
+    return "leads out of its folder or is no name for a file"
+
+
 PATHS = [
     "../evil",
     "a/../../evil",
@@ -75,24 +81,38 @@ PATHS = [
     "c:evil",
     "a\\evil",
     "..",
+    "",
     "a\x00b",
     "a\nb",
 ]
-SAFE_IN_TAR = ("a\x00b",)
+SAFE_IN_TAR = ("a\x00b", "")
 
 
 @pytest.mark.parametrize("name", PATHS)
 def test_paths_that_lead_out_of_a_zip(server: Server, tmp_path: Path, name: str) -> None:
     message = refused(server, tmp_path, "a.zip", zip_with(name))
-    assert message == (
-        f"a.zip: refused, nothing of it is used: the name {name!r} leads out of its folder or is "
-        "no name for a file"
-    )
+    assert message == f"a.zip: refused, nothing of it is used: the name {name!r} {why(name)}"
 
 
 @pytest.mark.parametrize("name", [name for name in PATHS if name not in SAFE_IN_TAR])
 def test_paths_that_lead_out_of_a_tar(server: Server, tmp_path: Path, name: str) -> None:
-    assert f"the name {name!r} leads out" in refused(server, tmp_path, "a.tgz", tar_with(name))
+    message = refused(server, tmp_path, "a.tgz", tar_with(name))
+    assert message == f"a.tgz: refused, nothing of it is used: the name {name!r} {why(name)}"
+
+
+@pytest.mark.parametrize("name", ["raw_scale100/Ma190c_{}.tiff", "{}/a"])
+def test_a_name_that_no_disk_takes(server: Server, tmp_path: Path, name: str) -> None:
+    long = name.format("é" * 128)
+    for suffix, content in (("zip", zip_with(long)), ("tgz", tar_with(long))):
+        message = refused(server, tmp_path, f"a.{suffix}", content)
+        assert message.endswith("is longer than 255 bytes")
+
+
+def test_the_folder_itself_is_no_member(server: Server, tmp_path: Path) -> None:
+    content = zipped({"./": b"", f"./{GOOD}": b"good", LABELS: b""})
+    address = server.publish_mirror({"a.zip": content})
+    folder = download_dataset("microscopy", tmp_path, source=address)
+    assert (folder / "images" / GOOD).read_bytes() == b"good"
 
 
 def test_a_folder_that_leads_out(server: Server, tmp_path: Path) -> None:
@@ -163,7 +183,7 @@ class TestBombs:
     def test_many_names(
         self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(archives, "MOST_MEMBERS", 5)
+        monkeypatch.setattr(members, "MOST_MEMBERS", 5)
         content = zipped({f"{n}": b"" for n in range(6)})
         assert "it has more than 5 members" in refused(server, tmp_path, "a.zip", content)
 
@@ -175,6 +195,53 @@ class TestBombs:
         message = refused(server, tmp_path, "a.zip", bytes(content))
         # zipfile itself stops at the declared size, and then misses the checksum.
         assert "a.zip: broken archive at raw_scale100/Ma190c_a.tiff (Bad CRC-32" in message
+
+    def test_an_archive_that_is_small_in_a_large_one(self, server: Server, tmp_path: Path) -> None:
+        """Each archive has a bound of its own."""
+        noise = hashlib.shake_128(b"").digest(1 << 18)
+        inner = zipped({"raw_scale100/Ma190c_b.tiff": bytes(3 << 20)})
+        content = zipped({GOOD: noise, "inner.zip": inner}, zipfile.ZIP_STORED)
+        assert archives.LARGEST_RATIO * len(content) > 3 << 20
+        message = refused(server, tmp_path, "a.zip", content)
+        assert message.startswith("a/inner.zip: refused")
+        assert "would expand" in message
+
+    def test_headers_count(self, server: Server, tmp_path: Path) -> None:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:xz", format=tarfile.PAX_FORMAT) as archive:
+            for number in range(9):
+                info = tarfile.TarInfo(f"{number}")
+                info.pax_headers = {"comment": "a" * 600_000}
+                archive.addfile(info)
+        assert "would expand" in refused(server, tmp_path, "a.tar.xz", buffer.getvalue())
+
+    def test_names_of_the_folder_itself_count(
+        self, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(members, "MOST_MEMBERS", 5)
+        folder = tarfile.TarInfo(".")
+        folder.type = tarfile.DIRTYPE
+        content = gzip.compress(folder.tobuf() * 6 + bytes(1024))
+        assert "it has more than 5 members" in refused(server, tmp_path, "a.tgz", content)
+
+    def test_a_size_below_zero(self, server: Server, tmp_path: Path) -> None:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            info = tarfile.TarInfo(GOOD)
+            info.pax_headers = {"size": "-1024"}
+            archive.addfile(info)
+        assert "refused, nothing of it is used" in refused(
+            server, tmp_path, "a.tar", buffer.getvalue()
+        )
+
+    def test_a_large_attribute(self, server: Server, tmp_path: Path) -> None:
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            info = tarfile.TarInfo(GOOD)
+            info.pax_headers = {"comment": "a" * (1 << 20)}
+            archive.addfile(info)
+        message = refused(server, tmp_path, "a.tar", buffer.getvalue())
+        assert message.startswith("a.tar: broken archive (a header of 104")
 
     def test_a_header_that_fills_the_memory(self, server: Server, tmp_path: Path) -> None:
         info = tarfile.TarInfo("././@LongLink")
@@ -204,6 +271,26 @@ class TestBroken:
     ) -> None:
         content = pack({GOOD: hashlib.shake_128(b"").digest(30_000), LABELS: bytes(5000)})
         assert f"{name}: broken archive" in refused(server, tmp_path, name, content[:15_000])
+
+    @pytest.mark.parametrize(("place", "words"), [(10, "broken header"), (-1, "follows its end")])
+    def test_a_tar_that_ends_early(
+        self, server: Server, tmp_path: Path, place: int, words: str
+    ) -> None:
+        """For tarfile, the files that come then are not there."""
+        content = bytearray(tarred({GOOD: b"good", LABELS: b"a NGS\n"}, "w:"))
+        if place > 0:
+            content[content.rindex(b"./labels") + place] ^= 1
+        else:
+            content += tarred({LABELS: b"b NGS\n"}, "w:")
+        assert words in refused(server, tmp_path, "a.tar", bytes(content))
+
+    @pytest.mark.parametrize("more", [0, 100])
+    def test_a_tar_that_is_cut_between_two_files(
+        self, server: Server, tmp_path: Path, more: int
+    ) -> None:
+        content = tarred({GOOD: b"good", LABELS: b"a NGS\n"}, "w:")
+        cut = gzip.compress(content[: content.rindex(b"./labels") + more])
+        assert "a.tgz: broken archive (it ends with" in refused(server, tmp_path, "a.tgz", cut)
 
     def test_no_archive_at_all(self, server: Server, tmp_path: Path) -> None:
         for name in ("a.zip", "a.tar", "a.tgz", "a.tar.xz", "a.tbz2"):

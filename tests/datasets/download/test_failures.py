@@ -17,7 +17,7 @@ import pytest
 from requests.adapters import HTTPAdapter
 
 from raw2logit import InputError, MissingDataError
-from raw2logit.datasets.download import DOI, download_dataset, stores, transfer
+from raw2logit.datasets.download import DOI, disk, download_dataset, stores, transfer
 
 from .archives import below, published, zipped
 from .server import RECORD, Answer, Cut, Server, page, throttle
@@ -355,7 +355,7 @@ class TestFullDisk:
         usage = shutil.disk_usage(tmp_path)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
         message = place.fails(tmp_path)
-        needed = transfer.in_units(sum(map(len, place.files.values())))
+        needed = disk.in_units(sum(map(len, place.files.values())))
         assert message.startswith(
             f"{tmp_path}/.download-microscopy: the download needs {needed}, but 1.0 kB are free: "
             "free "

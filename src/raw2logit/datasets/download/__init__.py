@@ -8,6 +8,7 @@ from pathlib import Path
 
 from raw2logit.datasets.base import MANIFEST
 from raw2logit.datasets.download.archives import is_archive
+from raw2logit.datasets.download.disk import move, require_folder
 from raw2logit.datasets.download.layout import Kind
 from raw2logit.datasets.download.manifest import (
     DOWNLOADED,
@@ -17,8 +18,9 @@ from raw2logit.datasets.download.manifest import (
     read_manifest,
 )
 from raw2logit.datasets.download.sources import DOI, Source, open_source
-from raw2logit.datasets.download.staging import Entry, Index, Staging
-from raw2logit.datasets.download.transfer import RemoteFile, require_space
+from raw2logit.datasets.download.staging import Staging
+from raw2logit.datasets.download.transfer import RemoteFile, checksum_of
+from raw2logit.datasets.download.unpacking import Entry, Index
 from raw2logit.errors import InputError
 from raw2logit.files import write_text
 from raw2logit.progress import Progress, part, silent
@@ -49,14 +51,14 @@ def download_dataset(
             what fsspec reads: ``s3://``, ``file://``, a path. The endpoint and the credentials of
             a bucket come from the environment; without credentials it is read anonymously.
         keep_archives: Keep what was fetched in the folder ``archives``.
-        progress: Told the bytes that are there and those in all.
+        progress: Told the bytes that are there and those in all, 0 if that is not known.
 
     Returns:
         The folder ``root/kind``.
 
     Raises:
         InputError: What came is broken, hostile or has the wrong checksum; there is no checksum;
-            the disk is full; or the folder holds other data.
+            the disk is full; another download is at work; or the folder holds other data.
         MissingDataError: The source is not there, or does not answer.
     """
     root = Path(root)
@@ -69,27 +71,63 @@ def download_dataset(
     staging = Staging(root, kind)
     old = read_manifest(folder)
     if old is not None and not old.missing(folder):
-        staging.remove()
-        total = sum(file.size for file in old.files)
-        progress(f"{folder} is complete: nothing to fetch", total, total)
+        staging.tidy()
+        _tell_complete(folder, old, keep_archives, progress)
         return folder
     opened = open_source(kind, source)
+    kept = folder / ARCHIVES if keep_archives else None
     with staging.open():
+        old = read_manifest(folder)  # another download may have come to its end
         there = _indexes_there(opened, old, folder)
-        kept = folder / ARCHIVES if keep_archives else None
+        if kept is not None:
+            _require_free(kept, opened)
         indexes = _get_all(opened, there, staging, kept, progress)
         _require_all(folder, opened, old, indexes, staging)
         staging.install(indexes)
         if kept is not None:
-            for file in filter(_is_archive, opened.files):
+            for file in _archives(opened):
                 staging.keep_archive(file, kept / file.name)
         manifest = _manifest(opened, indexes)
         # A temporary name in the folder of the data set could be left there by a kill.
         staged = write_text(staging.path / DOWNLOADED, manifest.to_json())
-        staged.replace(folder / DOWNLOADED)
+        move(staged, folder / DOWNLOADED)
         staging.remove()
+    if kept is not None:
+        _warn_of_unkept(kept, [file.name for file in _archives(opened)])
     _warn_of_unknown(opened, [index for _, index in indexes])
     return folder
+
+
+def _tell_complete(folder: Path, old: Downloaded, keep_archives: bool, progress: Progress) -> None:
+    total = sum(file.size for file in old.files)
+    progress(f"{folder} is complete: nothing to fetch", total, total)
+    if keep_archives:
+        archives = [file.name for file in old.archives if is_archive(file.name)]
+        _warn_of_unkept(folder / ARCHIVES, archives)
+
+
+def _require_free(kept: Path, opened: Source) -> None:
+    """Raise `InputError` if something else lies where an archive is to be kept."""
+    require_folder(kept)
+    for file in _archives(opened):
+        path = kept / file.name
+        if path.exists() and (
+            not path.is_file() or checksum_of(path, file.checksum) != file.checksum
+        ):
+            raise InputError(
+                f"{path}: has other content than the download: move it away, or leave out "
+                "--keep-archives; nothing is overwritten"
+            )
+
+
+def _warn_of_unkept(kept: Path, names: Sequence[str]) -> None:
+    unkept = [name for name in names if not (kept / name).is_file()]
+    if unkept:
+        warnings.warn(
+            f"{kept}: does not get {unkept[0]}, as what is in it is there already and is not "
+            "fetched again: to keep the archives, download to another --root",
+            stacklevel=3,
+        )
 
 
 def _indexes_there(opened: Source, old: Downloaded | None, folder: Path) -> dict[str, Index]:
@@ -120,13 +158,14 @@ def _get_all(
     progress: Progress,
 ) -> list[tuple[RemoteFile, Index]]:
     files = [file for file in opened.files if file.key not in there]
-    total = sum(file.size or 0 for file in files)
-    left = total - sum(staging.bytes_there(file) for file in files)
-    require_space(staging.path, max(left, 0), "the download")
+    known = sum(file.size or 0 for file in files)
+    left = known - sum(staging.bytes_there(file) for file in files)
+    staging.require_room(max(left, 0))
+    total = 0 if any(file.size is None for file in files) else known
     indexes = dict(there)
     before = 0
     for file in files:
-        keep = kept / file.name if kept is not None and _is_archive(file) else None
+        keep = kept / file.name if kept is not None and is_archive(file.name) else None
         fetching = part(progress, f"fetching {file.name}", before, total)
         index = staging.get(opened.store, file, keep, fetching, progress)
         if keep is None:
@@ -187,8 +226,8 @@ def _warn_of_unknown(opened: Source, indexes: Sequence[Index]) -> None:
         )
 
 
-def _is_archive(file: RemoteFile) -> bool:
-    return is_archive(file.name)
+def _archives(opened: Source) -> list[RemoteFile]:
+    return [file for file in opened.files if is_archive(file.name)]
 
 
 __all__ = [

@@ -9,8 +9,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from fsspec import available_protocols
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 
+from raw2logit.datasets.download.addresses import S3_SCHEMES, scrub, without_secrets
 from raw2logit.datasets.download.stores import (
     TIMEOUT_S,
     AccessRefusedError,
@@ -19,14 +22,27 @@ from raw2logit.datasets.download.stores import (
     Stream,
     reason_of,
     refuse_page,
-    without_secrets,
 )
-from raw2logit.errors import InputError
+from raw2logit.errors import InputError, MissingDataError
 
 _BLOCK_BYTES = 1 << 22
-_S3 = ("s3", "s3a")
 # What botocore reads credentials from, without asking a server for them.
 _S3_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+_MISTAKES = (ValueError, TypeError, AttributeError, LookupError, NotImplementedError)
+# Of botocore, by name: it comes with an extra.
+_BOTO_MISTAKES = {
+    "ConfigNotFound",
+    "ConfigParseError",
+    "InvalidConfigError",
+    "InvalidRegionError",
+    "NoCredentialsError",
+    "NoRegionError",
+    "ParamValidationError",
+    "PartialCredentialsError",
+    "ProfileNotFound",
+    "SSOTokenLoadError",
+    "UnauthorizedSSOTokenError",
+}
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _T = TypeVar("_T")
 
@@ -42,7 +58,7 @@ class FsspecStore:
         """
         scheme = urlsplit(address).scheme if "://" in address else "file"
         options: dict[str, Any] = {"skip_instance_cache": True, "use_listings_cache": False}
-        if scheme in _S3:
+        if scheme in S3_SCHEMES:
             options["anon"] = not any(os.environ.get(name) for name in _S3_CREDENTIALS)
             # One place decides how often to try again: `Patience`.
             options["config_kwargs"] = {
@@ -50,17 +66,26 @@ class FsspecStore:
                 "connect_timeout": TIMEOUT_S[0],
                 "read_timeout": TIMEOUT_S[1],
             }
+        shown = f"--from {without_secrets(address)}"
         try:
             self._system = url_to_fs(address, **options)[0]
         except ImportError as error:
-            mend = "pip install 'raw2logit[s3]'" if scheme in _S3 else f"more ({error})"
-            raise InputError(f"--from {without_secrets(address)}: needs {mend}") from error
-        except ValueError as error:
-            raise InputError(
-                f"--from {without_secrets(address)}: unknown scheme {scheme!r}: name an http(s), "
-                "s3 or file address, or a path"
+            mend = "pip install 'raw2logit[s3]'" if scheme in S3_SCHEMES else f"more ({error})"
+            raise InputError(f"{shown}: needs {mend}") from error
+        except OSError as error:
+            raise MissingDataError(
+                f"{shown}: no answer ({reason_of(error)}): check the address and the network"
             ) from error
-        if scheme in _S3:
+        except Exception as error:  # every file system has its own kinds
+            if scheme not in available_protocols():
+                why = f"unknown scheme {scheme!r}"
+            else:
+                why = f"the address is not enough for {scheme!r} ({reason_of(error)})"
+            raise InputError(
+                f"{shown}: {why}: name an http(s), s3 or file address, or a path"
+            ) from (error)
+        self._is_local = isinstance(self._system, LocalFileSystem)
+        if scheme in S3_SCHEMES:
             self._system.retries = 1
 
     def size(self, address: str) -> int | None:
@@ -92,13 +117,17 @@ class FsspecStore:
     def md5_sums(self, folder: str) -> dict[str, str | None]:
         """Return the MD5 of each file below a folder by its relative name, from S3 ETags.
 
-        It is None where there is no ETag, or one that is no MD5, as after an upload in parts.
+        It is None where there is no ETag, or one that is no MD5, as after an upload in parts. On
+        this machine nothing has an ETag, and nothing is looked for.
 
         Raises:
-            NotThereError: There is no file.
+            NotThereError: There is no file, or no folder on this machine.
         """
-        top = self._system._strip_protocol(folder).rstrip("/") + "/"
-        found = self._call(folder, lambda path: self._system.find(path, detail=True))
+        if self._is_local and self._call(folder, self._system.isdir):
+            return {}
+        top = self._call(folder, str).rstrip("/") + "/"
+        find = self._system.find
+        found = {} if self._is_local else self._call(folder, lambda path: find(path, detail=True))
         if not found:
             raise NotThereError(f"{without_secrets(folder)}: not there, or empty")
         etags = {
@@ -121,8 +150,19 @@ class FsspecStore:
             raise NotThereError(f"{shown}: not there") from error
         except PermissionError as error:
             raise AccessRefusedError(
-                f"{shown}: access is refused ({error}): check the address and the credentials in "
-                "the environment"
+                f"{shown}: access is refused ({scrub(str(error))}): check the address and the "
+                "credentials in the environment"
             ) from error
         except Exception as error:  # every file system has its own kinds
+            if _is_mistake(error):
+                raise InputError(
+                    f"{shown}: {reason_of(error)}: check the address given by --from, and the "
+                    "settings of its server in the environment"
+                ) from error
             raise Interrupted(f"{shown}: {reason_of(error)}") from error
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Tell whether trying again is of no use: an address or a setting is wrong, not the network."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return isinstance(error, _MISTAKES) or not kinds.isdisjoint(_BOTO_MISTAKES)

@@ -27,13 +27,19 @@ from raw2logit.sensor import INTENSITIES
 
 Kind = Literal["microscopy", "drone"]
 
+TOP_FOLDERS: dict[Kind, tuple[str, ...]] = {
+    "microscopy": ("images", LABEL_FILE.parts[0]),
+    "drone": (FRAMES, FRAME_MASKS, TILES, MASKS, CLASSIFICATION.parts[0]),
+}
+"""The folders in the folder of a data set."""
+
 _KIND_WORDS: dict[Kind, re.Pattern[str]] = {
     "microscopy": re.compile(r"micro|histo|white.?cell|leu[ck]o|blood|ma190c", re.IGNORECASE),
     "drone": re.compile(r"drone|dji|aerial|car.?seg|(images|masks)_(full|tiles)", re.IGNORECASE),
 }
 _JUNK = re.compile(r"\._.*|\.DS_Store|\.bzEmpty|Thumbs\.db|desktop\.ini|__MACOSX")
 # What a pipeline made of the raw data goes by the same file names.
-_PROCESSED = re.compile(r"(?<!un)process|views?\b", re.IGNORECASE)
+_PROCESSED = re.compile(r"(?<!un)process|(?<![a-z])views?(?![a-z])", re.IGNORECASE)
 
 _INTENSITIES = {intensity_folder(value): value for value in INTENSITIES}
 _INTENSITY = re.compile(r"(?:.*[^a-z0-9])?(raw_scale\d{3})(_thr_0\.01)?")

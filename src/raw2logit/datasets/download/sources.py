@@ -9,22 +9,29 @@ from functools import partial
 from pathlib import PurePosixPath
 from types import SimpleNamespace
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote
 
 from pooch.downloaders import ZenodoRepository  # type: ignore[import-untyped]
 
-from raw2logit.datasets.download.archives import is_archive, safe_path
+from raw2logit.datasets.download.addresses import (
+    check_address,
+    is_web,
+    join,
+    split_query,
+    without_secrets,
+)
+from raw2logit.datasets.download.archives import is_archive
 from raw2logit.datasets.download.buckets import FsspecStore
 from raw2logit.datasets.download.layout import Kind, is_junk, kind_of_name, locate
+from raw2logit.datasets.download.members import safe_path
 from raw2logit.datasets.download.stores import (
     AccessRefusedError,
     NotThereError,
     Store,
     patiently,
-    without_secrets,
 )
 from raw2logit.datasets.download.transfer import RemoteFile
-from raw2logit.datasets.download.web import HttpStore, is_web
+from raw2logit.datasets.download.web import HttpStore
 from raw2logit.errors import InputError, MissingDataError
 
 DOI = "10.5281/zenodo.5235536"
@@ -69,11 +76,8 @@ def open_source(kind: Kind, address: str | None) -> Source:
     """
     if address is None:
         return _choose(kind, f"doi:{DOI}", DOI, _open_record())
-    try:
-        urlsplit(address)
-    except ValueError as error:
-        raise InputError(f"--from {address}: no address ({error})") from error
-    return _choose(kind, without_secrets(address), None, _open_mirror(address))
+    mirror = _open_mirror(check_address(address))
+    return _choose(kind, without_secrets(address), None, mirror)
 
 
 class _Listing(NamedTuple):
@@ -112,9 +116,11 @@ def _open_record() -> _Listing:
             int(file.get("size", file.get("filesize"))) for file in record.api_response["files"]
         ]
         files = [
-            RemoteFile(name, record.download_url(name), size, checksum)
+            RemoteFile(_safe_name(name, record.address), record.download_url(name), size, checksum)
             for (name, checksum), size in zip(registry.items(), sizes, strict=True)
         ]
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{record.address}: no list of files with sizes and checksums ({error}): name a mirror "
@@ -136,19 +142,17 @@ def _read_json(store: HttpStore, address: str) -> dict[str, Any]:
 
 def _open_mirror(address: str) -> _Listing:
     store: HttpStore | FsspecStore = HttpStore() if is_web(address) else FsspecStore(address)
-    path = urlsplit(address).path if "://" in address else address
-    if is_archive(path):
-        name = PurePosixPath(path).name
-        folder = address.partition("?")[0].rpartition("/")[0] if "/" in address else "."
+    base, query = split_query(address)
+    # Not a bucket that is called like an archive.
+    if is_archive(base) and ("://" not in base or "/" in base.partition("://")[2]):
+        folder, slash, name = base.rpartition("/")
         listed = unquote(name) if is_web(address) else name
-        all_sums = _read_sums(store, folder)
+        all_sums = _read_sums(store, (folder or slash or ".") + query)
         sums = {name: all_sums[name] for name in (listed,) if name in all_sums}
         addresses = {listed: address}
     else:
-        folder = address.rstrip("/") or "/"
-        sums = _read_sums(store, folder)
-        encode = quote if is_web(address) else str
-        addresses = {name: f"{folder}/{encode(name)}" for name in sums}
+        sums = _read_sums(store, address)
+        addresses = {name: join(address, name) for name in sums}
     if not sums:
         raise _no_checksum(address)
     files = [RemoteFile(name, addresses[name], None, sums[name]) for name in sorted(sums)]
@@ -160,13 +164,13 @@ def _read_sums(store: HttpStore | FsspecStore, folder: str) -> dict[str, str]:
     refused: AccessRefusedError | None = None
     for name, (kind, digits) in _SUMS.items():
         try:
-            content = patiently(partial(store.read, f"{folder}/{name}"))
+            content = patiently(partial(store.read, join(folder, name)))
         except NotThereError:
             continue
         except AccessRefusedError as error:
             refused = error  # a bucket that may not be listed says so of a missing file
             continue
-        return _parse_sums(content, kind, digits, f"{without_secrets(folder)}/{name}")
+        return _parse_sums(content, kind, digits, without_secrets(join(folder, name)))
     if refused is not None:
         raise refused
     if isinstance(store, FsspecStore):
@@ -176,7 +180,7 @@ def _read_sums(store: HttpStore | FsspecStore, folder: str) -> dict[str, str]:
             raise MissingDataError(f"{error}: check the address given by --from") from error
         for file, digest in sums.items():
             if digest is None:
-                raise _no_checksum(f"{folder}/{file}")
+                raise _no_checksum(join(folder, file))
         return {_safe_name(file, folder): f"md5:{digest}" for file, digest in sums.items()}
     return {}
 
@@ -191,7 +195,7 @@ def _no_checksum(address: str) -> InputError:
 def _parse_sums(content: bytes, kind: str, digits: int, where: str) -> dict[str, str]:
     """Read what ``sha256sum`` and ``md5sum`` write."""
     sums: dict[str, str] = {}
-    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
+    for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), start=1):
         if not line.strip():
             continue
         match = _SUMS_LINE.fullmatch(line)

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import urllib3
 
+from raw2logit.datasets.download.addresses import scrub, without_secrets
 from raw2logit.errors import InputError, MissingDataError
 
 TIMEOUT_S = (10.0, 30.0)
@@ -109,14 +109,6 @@ def patiently(action: Callable[[], _T]) -> _T:
             patience.fail(error)
 
 
-def without_secrets(address: str) -> str:
-    """Return an address as messages and manifests may show it: no user, password or query."""
-    parts = urlsplit(address)
-    if not parts.netloc:
-        return address
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
 def refuse_page(chunks: Iterator[bytes], address: str) -> Iterator[bytes]:
     """Hand chunks on unless the first one is the start of a web page."""
     for number, chunk in enumerate(chunks):
@@ -146,4 +138,5 @@ def reason_of(error: BaseException) -> str:
             return "no answer in time"
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower()
-    return " ".join(str(causes[-1]).split())[:200] or type(causes[-1]).__name__
+    # Before it is cut, which could hide the end of a secret's address but not the secret.
+    return scrub(" ".join(str(causes[-1]).split()))[:200] or type(causes[-1]).__name__

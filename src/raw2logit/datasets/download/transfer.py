@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from raw2logit.datasets.download.stores import Interrupted, Patience, Store, without_secrets
+from raw2logit.datasets.download.addresses import without_secrets
+from raw2logit.datasets.download.disk import disk_errors_named, require_space
+from raw2logit.datasets.download.stores import Interrupted, Patience, Store
 from raw2logit.errors import InputError
 from raw2logit.files import write_text
 from raw2logit.progress import PartProgress
 
 _HASH_CHUNK = 1 << 20
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class DiskFullError(InputError):
-    """The disk is full; nothing is wrong with what was fetched."""
 
 
 @dataclass(frozen=True)
@@ -85,40 +78,6 @@ def checksum_of(path: Path, like: str) -> str:
     return f"{kind}:{digest.hexdigest()}"
 
 
-def require_space(folder: Path, needed: int, what: str) -> None:
-    """Raise `DiskFullError` if the disk of a folder has less than `needed` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise DiskFullError(
-            f"{folder}: {what} needs {in_units(needed)}, but {in_units(free)} are free: free "
-            f"{in_units(needed - free)} more, or choose another --root"
-        )
-
-
-@contextmanager
-def full_disk_named(folder: Path) -> Iterator[None]:
-    """Turn the error of a full disk into a `DiskFullError` that names the folder."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
-        raise DiskFullError(
-            f"{folder}: the disk is full: free some space and repeat the command, which resumes, "
-            "or choose another --root"
-        ) from error
-
-
-def in_units(size: int) -> str:
-    """Return a number of bytes as people read it."""
-    value, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-
-
 def _transfer(store: Store, file: RemoteFile, part: Path, progress: PartProgress) -> None:
     patience = Patience()
     furthest = _size(part)
@@ -150,7 +109,7 @@ def _is_whole(part: Path, file: RemoteFile) -> bool:
 def _receive(store: Store, file: RemoteFile, part: Path, progress: PartProgress) -> None:
     """Append one answer of the store; raise `Interrupted` if it ends early."""
     tag_file = _tag_file(part)
-    tag = tag_file.read_text(encoding="utf-8") if tag_file.is_file() else None
+    tag = _read_tag(tag_file)
     with store.stream(file.address, _size(part), tag) as stream:
         known = stream.total if file.size is None else file.size
         if stream.total is not None and stream.total != known:
@@ -160,7 +119,7 @@ def _receive(store: Store, file: RemoteFile, part: Path, progress: PartProgress)
             )
         if known is not None:
             require_space(part.parent, known - stream.start, file.name)
-        with full_disk_named(part.parent), part.open("r+b" if stream.start else "wb") as out:
+        with disk_errors_named(part.parent), part.open("r+b" if stream.start else "wb") as out:
             if stream.tag is None:
                 tag_file.unlink(missing_ok=True)
             elif stream.tag != tag:
@@ -190,6 +149,14 @@ def _forget(part: Path) -> None:
 
 def _tag_file(part: Path) -> Path:
     return part.with_suffix(".tag")
+
+
+def _read_tag(path: Path) -> str | None:
+    """Return the version that a part is of; None if it is not known, or broken by a power cut."""
+    if not path.is_file():
+        return None
+    tag = path.read_text(encoding="utf-8", errors="replace")
+    return tag if tag and tag.isascii() and tag.isprintable() else None
 
 
 def _size(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import requests
 import urllib3
 
 from raw2logit import __version__
+from raw2logit.datasets.download.addresses import without_secrets
 from raw2logit.datasets.download.stores import (
     TIMEOUT_S,
     AccessRefusedError,
@@ -20,18 +22,12 @@ from raw2logit.datasets.download.stores import (
     page_error,
     reason_of,
     refuse_page,
-    without_secrets,
 )
 from raw2logit.errors import InputError
 
 _CHUNK_BYTES = 1 << 18
 _LARGEST_LIST_BYTES = 1 << 26
 _USER_AGENT = f"raw2logit/{__version__}"
-
-
-def is_web(address: str) -> bool:
-    """Tell whether an address is read by `HttpStore`."""
-    return address.lower().startswith(("http://", "https://"))
 
 
 class HttpStore:
@@ -47,7 +43,8 @@ class HttpStore:
         """Return the size of a file in bytes, None if the server does not tell."""
         try:
             with self._request("HEAD", address, {}) as response:
-                return _number(response.headers.get("Content-Length"))
+                # Some servers answer 0 because the answer to HEAD has no content.
+                return _number(response.headers.get("Content-Length")) or None
         except NotThereError:
             raise
         except InputError:
@@ -96,11 +93,13 @@ class HttpStore:
         self, method: str, address: str, headers: dict[str, str]
     ) -> Iterator[requests.Response]:
         shown = without_secrets(address)
+        answers: list[requests.Response] = []
         try:
             response = self._session.request(
                 method,
                 address,
                 headers=headers,
+                hooks={"response": lambda answer, *_, **__: answers.append(answer)},
                 timeout=TIMEOUT_S,
                 stream=True,
                 allow_redirects=True,
@@ -115,8 +114,13 @@ class HttpStore:
             requests.exceptions.ChunkedEncodingError,
         ) as error:
             raise Interrupted(f"{shown}: no connection ({reason_of(error)})") from error
-        except requests.RequestException as error:
-            raise InputError(f"{shown}: {error}: check the address") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            # Also for where the server redirects to, when requests forgets who did so.
+            for answer in answers:
+                answer.close()
+            raise InputError(
+                f"{shown}: cannot be asked for ({reason_of(error)}): check the address"
+            ) from error
         with response:
             _refuse_status(response, shown)
             yield response
@@ -133,7 +137,7 @@ def _chunks(response: requests.Response, address: str) -> Iterator[bytes]:
             yield from chunks
         else:
             yield from refuse_page(chunks, address)
-    except urllib3.exceptions.HTTPError as error:
+    except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Interrupted(
             f"{without_secrets(address)}: the connection broke ({reason_of(error)})"
         ) from error
@@ -164,7 +168,7 @@ def _refuse_status(response: requests.Response, shown: str) -> None:
             f"{shown}: access is refused (HTTP {status}): check the address, or name another place "
             "with --from URL"
         )
-    if status in (408, 425, 429) or status >= 500:
+    if status in (408, 425, 429) or (status >= 500 and status != 501):
         why = "too many requests" if status == 429 else "the server has trouble"
         raise Interrupted(
             f"{shown}: {why} (HTTP {status})", _retry_after_s(response.headers.get("Retry-After"))
@@ -177,12 +181,13 @@ def _retry_after_s(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
