@@ -59,7 +59,7 @@ def numbers(folder: Path) -> np.ndarray:
     return np.stack([tifffile.imread(path) for path in sorted(folder.iterdir())]).astype(float)
 
 
-@pytest.mark.parametrize("intensity", [0.5, 0.05, 0.01])
+@pytest.mark.parametrize("intensity", [0.5, 0.1, 0.05])
 def test_as_noisy_as_if_generated_at_that_intensity(
     full: Path, root: Path, intensity: float
 ) -> None:
@@ -71,16 +71,16 @@ def test_as_noisy_as_if_generated_at_that_intensity(
     gain = 65535 / camera.full_scale_electrons
     black = camera.black_level[0] * 65535
     electrons = (numbers(full / "microscopy/images/raw_scale100") - black) / gain
-    bright = electrons > 1500  # at 1 %, 15 electrons: the black level cuts nothing off
+    bright = electrons > 1000  # at 5 %, 50 electrons: the black level cuts nothing off
     one, other = (
         numbers(place / "microscopy/images" / name)[bright] / gain for place in (root, direct)
     )
     variance = intensity * electrons[bright] + camera.read_noise_electrons**2
     z = (one - other) / np.sqrt(2 * variance)
-    # Some 90 000 pixels: the standard error of the mean is .003, that of the variance .005.
-    assert bright.sum() > 60_000
-    assert z.mean() == pytest.approx(0, abs=0.02)
-    assert z.var() == pytest.approx(1, abs=0.025)
+    # Some 20 000 pixels: the standard error of the mean is .007, that of the variance .01.
+    assert bright.sum() > 15_000
+    assert z.mean() == pytest.approx(0, abs=0.03)
+    assert z.var() == pytest.approx(1, abs=0.04)
 
 
 def test_all_six_are_written_and_read_by_the_loader(root: Path) -> None:
@@ -91,7 +91,8 @@ def test_all_six_are_written_and_read_by_the_loader(root: Path) -> None:
         reduced = RawMicroscopy(root, intensity=intensity)
         assert reduced.labels == dataset.labels
         ratio = float(reduced.load()[0].mean() / mean)
-        assert ratio == pytest.approx(intensity, rel=0.01)
+        # Without a black level, noise below zero is cut off: the darkest come out too bright.
+        assert ratio == pytest.approx(intensity, rel=0.01 if intensity > 0.01 else 0.1)
     record = json.loads((root / "microscopy" / REDUCED).read_text())
     assert record["intensities"] == list(SIX)
     assert record["camera"] == SENSORS["microscopy"].to_dict()
