@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections import defaultdict, deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,7 +39,9 @@ class Cut:
 
 @dataclass(frozen=True)
 class Endless:
-    """The file in chunks, and then on and on, without ever telling a size."""
+    """The file in chunks, again and again, without ever telling a size or an end."""
+
+    times: int = 50
 
 
 Fault = Answer | Cut | Endless
@@ -191,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif owner.token and urlsplit(self.path).query != owner.token:
             answer = Answer(403)
         elif isinstance(fault, Endless):
-            self._never_end(owner.files[path])
+            self._never_end(owner.files[path], fault.times)
             return
         elif owner.upstream is not None:
             answer = self._ask(owner.upstream)
@@ -214,15 +217,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
 
-    def _never_end(self, content: bytes) -> None:
+    def _never_end(self, content: bytes, times: int) -> None:
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        try:
-            while True:
+        self.close_connection = True
+        with suppress(OSError):  # the client has had enough
+            for _ in range(times):
                 self.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
-        except OSError:
-            self.close_connection = True  # the client has had enough
 
     def _file(self, owner: Server, path: str) -> Answer:
         content = owner.files.get(path)

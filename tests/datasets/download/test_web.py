@@ -62,9 +62,10 @@ def test_another_version_in_spite_of_if_range(server: Server, tmp_path: Path) ->
     part.with_suffix(".tag").write_text('"old"')
     checksum = f"sha256:{transfer.hashlib.sha256(new).hexdigest()}"
     file = transfer.RemoteFile("a", f"{server.url}/a", len(new), checksum)
-    transfer.fetch(HttpStore(), file, part, lambda *_: None)
+    told: list[int] = []
+    transfer.fetch(HttpStore(), file, part, lambda done, _: told.append(done))
     assert part.read_bytes() == new
-    # Told by the version, before all of it came.
+    assert told[0] == 0  # told by the version, before all of it came
     assert [(one.headers["Range"], one.status) for one in server.requests] == [
         ("bytes=5000-", 206),
         (None, 200),
