@@ -32,6 +32,12 @@ def prepare_workers(call: Callable[[str], None], argument: str) -> None:
         _preparations.append((call, argument))
 
 
+def check_workers(workers: int | None) -> None:
+    """Raise `InputError` for a number of processes that cannot be; None is one a core."""
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers must be at least 1, got {workers}")
+
+
 def run_in_order(
     task: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None
 ) -> Iterator[Result]:

@@ -24,13 +24,6 @@ DRONE = dataclasses.replace(
 LEVELS = np.geomspace(0.001, 0.7, 5)
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run every command in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def take(
     level: float,
     seed: int,

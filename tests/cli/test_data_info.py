@@ -20,14 +20,6 @@ from raw2logit.dng import write_dng
 from raw2logit.raw import write_mosaic_tiff
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run every command in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RAW2LOGIT_DATA", raising=False)
-    return tmp_path
-
-
 @pytest.fixture
 def data(own_folder: Path) -> Path:
     """A small generated set where commands look for it."""

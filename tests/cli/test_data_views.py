@@ -18,14 +18,6 @@ from raw2logit.datasets.synthetic.generate import generate_drone, generate_micro
 SMALL = ["--views", "bi,s,ga", "--workers", "1"]
 
 
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run every command in a folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("RAW2LOGIT_DATA", raising=False)
-    return tmp_path
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("made")

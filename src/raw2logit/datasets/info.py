@@ -20,7 +20,7 @@ from raw2logit.datasets.provenance import Provenance, read_provenance
 from raw2logit.datasets.section_check import SectionCheck
 from raw2logit.errors import InputError, MissingDataError
 from raw2logit.files import find_leftovers
-from raw2logit.parallel import run_in_order
+from raw2logit.parallel import check_workers, run_in_order
 from raw2logit.progress import Progress, silent
 
 _KINDS = ("microscopy", "drone")
@@ -57,8 +57,7 @@ def inspect_data(
         MissingDataError: There is no such data set.
         InputError: An option makes no sense.
     """
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers must be at least 1, got {workers}")
+    check_workers(workers)
     own = [name for name in names if name.startswith(FOLDER)]
     if own and len(own) == len(names) and root is not None:
         raise InputError(f"--data {own[0]} is a path of its own: leave ROOT out")

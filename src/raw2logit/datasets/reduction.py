@@ -21,7 +21,7 @@ from raw2logit.datasets.reference import to_reference
 from raw2logit.dng import write_dng
 from raw2logit.errors import InputError
 from raw2logit.files import remove_leftovers, sha256_of, write_text
-from raw2logit.parallel import run_in_order
+from raw2logit.parallel import check_workers, run_in_order
 from raw2logit.progress import Progress
 from raw2logit.raw import read_raw, write_mosaic_tiff
 from raw2logit.sensor import INTENSITIES, noise_generator, reduce_exposure
@@ -66,8 +66,7 @@ class Reduction:
             )
         if self.seed < 0:
             raise InputError(f"--seed must be at least 0, got {self.seed}")
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"--workers must be at least 1, got {self.workers}")
+        check_workers(self.workers)
 
     def camera(self, camera: Camera) -> Camera:
         """Return `camera` with the constants of its noise.

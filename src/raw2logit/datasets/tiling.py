@@ -6,7 +6,6 @@ that one that does not fit leaves nothing behind.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,8 +22,8 @@ from raw2logit.datasets.tile_record import TileRecord, claim_tiles, write_record
 from raw2logit.datasets.tile_table import TileRow, TileSet
 from raw2logit.datasets.tiles import PUBLISHED_SIZE, Mask, check_tiling, cut_windows
 from raw2logit.errors import InputError
-from raw2logit.files import remove_leftovers
-from raw2logit.parallel import run_in_order
+from raw2logit.files import remove_leftovers, sha256_of
+from raw2logit.parallel import check_workers, run_in_order
 from raw2logit.progress import Progress, silent
 from raw2logit.raw import RawImage, read_raw
 
@@ -148,8 +147,7 @@ _ONE_KIND = (
 
 def _check_options(size: int, overlap: int, workers: int | None) -> None:
     check_tiling(size, overlap)
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers must be at least 1, got {workers}")
+    check_workers(workers)
 
 
 @dataclass(frozen=True)
@@ -242,20 +240,15 @@ def _look_at(job: _Job, frame: Frame, *, read_all: bool) -> _Look:
                 )
             cameras[path] = image.camera
     digests = {
-        f"{intensity_folder(intensity)}/{path.name}": _digest(path)
+        f"{intensity_folder(intensity)}/{path.name}": sha256_of(path)
         for intensity, path in frame.images.items()
     }
-    return _Look(frame, rows, missing, cameras, _digest(frame.mask), digests)
+    return _Look(frame, rows, missing, cameras, sha256_of(frame.mask), digests)
 
 
 def _pixels(shape: tuple[int, ...]) -> str:
     height, width = shape
     return f"{height} x {width} pixels"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _common_camera(looks: list[_Look], name: str) -> Camera | None:

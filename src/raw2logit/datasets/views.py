@@ -35,7 +35,7 @@ from raw2logit.files import (
 )
 from raw2logit.images import Bits, encode_png
 from raw2logit.isp import VIEWS, Pipeline, parse_views, static_pipeline
-from raw2logit.parallel import run_in_order
+from raw2logit.parallel import check_workers, run_in_order
 from raw2logit.progress import Progress, silent
 
 VIEWS_FOLDER = "views"
@@ -118,8 +118,7 @@ def write_views(
         MissingDataError: A raw file is not there.
     """
     chosen = parse_views(views)
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers must be at least 1, got {workers}")
+    check_workers(workers)
     for view in chosen:
         static_pipeline(dataset.camera, view)  # before the first file, if it cannot be built
     cameras = [dataset.camera_of(index) for index in range(len(dataset))]

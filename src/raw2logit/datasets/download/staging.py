@@ -29,9 +29,10 @@ from raw2logit.datasets.download.disk import (
 from raw2logit.datasets.download.layout import TOP_FOLDERS, Kind, locate
 from raw2logit.datasets.download.manifest import is_there
 from raw2logit.datasets.download.stores import Store
-from raw2logit.datasets.download.transfer import RemoteFile, checksum_of, fetch
+from raw2logit.datasets.download.transfer import RemoteFile, fetch
 from raw2logit.datasets.download.unpacking import Entry, Index, Unpacking
 from raw2logit.errors import InputError
+from raw2logit.files import sha256_of
 from raw2logit.progress import PartProgress, Progress
 
 
@@ -198,7 +199,7 @@ class Staging:
         place = locate(name)
         if place is None:
             raise InputError(f"{file.name}: has no place in the data set")
-        index.files[str(place.path)] = Entry(index.size, _sha256(whole))
+        index.files[str(place.path)] = Entry(index.size, sha256_of(whole))
         target = new / "files" / place.path
         target.parent.mkdir(parents=True, exist_ok=True)
         whole.replace(target)
@@ -233,8 +234,4 @@ class Staging:
 
 
 def _same(path: Path, entry: Entry) -> bool:
-    return is_there(path, entry.size) and _sha256(path) == entry.sha256
-
-
-def _sha256(path: Path) -> str:
-    return checksum_of(path, "sha256:").removeprefix("sha256:")
+    return is_there(path, entry.size) and sha256_of(path) == entry.sha256

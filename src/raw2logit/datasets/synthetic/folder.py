@@ -10,6 +10,7 @@ from typing import Any
 from raw2logit.datasets.base import MANIFEST, REDUCED, intensity_folder, read_options
 from raw2logit.errors import InputError
 from raw2logit.files import write_text
+from raw2logit.parallel import check_workers
 
 
 def check_options(
@@ -22,8 +23,7 @@ def check_options(
         raise InputError(f"--size must be even and from 32 to 512, got {size}")
     if seed < 0:
         raise InputError(f"--seed must be at least 0, got {seed}")
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers must be at least 1, got {workers}")
+    check_workers(workers)
     if not intensities:
         raise InputError("--intensity needs at least one value")
     for intensity in intensities:
