@@ -60,10 +60,31 @@ _data.command(
     name="views",
     help="Write every view of every raw image as PNG.",
 )
+_lab = App(name="lab", help="Find, fetch and share what runs have kept.")
+_lab.command(
+    "raw2logit.cli.lab.account:account",
+    name="account",
+    help="Make an account of a shared lab, or change its password.",
+)
+_lab.command("raw2logit.cli.lab.fetch:fetch", name="fetch", help="Get the models of a run.")
+_lab.command(
+    "raw2logit.cli.lab.bring:bring",
+    name="import",
+    help="Bring runs in that were made without the lab.",
+)
+_lab.command(
+    "raw2logit.cli.lab.query:query", name="query", help="Find runs by parameters and metrics."
+)
+_lab.command("raw2logit.cli.lab.runs:runs", name="runs", help="List runs, the newest first.")
+_lab.command(
+    "raw2logit.cli.lab.share:share", name="share", help="Let others write into an experiment."
+)
+_lab.command("raw2logit.cli.lab.up:up", name="up", help="Start the lab's server and its web page.")
 app.command(
     "raw2logit.cli.demo:demo", name="demo", help="Raw data in, drift report out: the whole tour."
 )
 app.command(_data)
+app.command(_lab)
 app.command("raw2logit.cli.process:process", name="process", help="Turn raw files into views.")
 app.command(
     "raw2logit.cli.train:train", name="train", help="Train a task model, from raw to logit."

@@ -12,6 +12,9 @@ Augmentation = Literal["none", "weak", "strong"]
 Accelerator = Literal["auto", "cpu", "gpu"]
 
 
+Animation = Literal["gif", "mp4", "both", "none"]
+
+
 def is_own_model(name: str) -> bool:
     """Tell whether a task model is of the user's own: ``module:Class`` or ``file.py:Class``."""
     library, colon, _ = name.partition(":")
@@ -68,3 +71,44 @@ class TrainingConfig:
                 raise InputError(f"--{option} must be above 0 and finite, got {value}")
         if not 0 <= self.weight_decay < math.inf:
             raise InputError(f"--weight-decay must be 0 or more, got {self.weight_decay}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackConfig:
+    """What a run keeps of its images.
+
+    Attributes:
+        track_processing: Keep images of each stage of the pipeline.
+        track_processing_gradients: Keep the gradient of the loss at each stage.
+        track_predictions: Keep predictions beside targets.
+        track_differences: Keep differences to the default pipeline.
+        track_save_tensors: Keep all of it as tensors too (safetensors).
+        track_every_epoch: After every epoch, not only at the end.
+        track_n_images: How many: the first ones of the validation part.
+        animation: The stages over training, where every epoch is tracked.
+    """
+
+    track_processing: bool = False
+    track_processing_gradients: bool = False
+    track_predictions: bool = False
+    track_differences: bool = False
+    track_save_tensors: bool = False
+    track_every_epoch: bool = False
+    track_n_images: int = 4
+    animation: Animation = "gif"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be kept."""
+        if self.track_n_images < 1:
+            raise InputError(f"--track-n-images must be at least 1, got {self.track_n_images}")
+
+    @property
+    def keeps_images(self) -> bool:
+        """Whether anything is kept at all."""
+        return (
+            self.track_processing
+            or self.track_processing_gradients
+            or self.track_predictions
+            or self.track_differences
+            or self.track_save_tensors
+        )
