@@ -83,7 +83,8 @@ def test_moves_to_a_device(step: type[Step], device: str) -> None:
 
 
 def test_every_step_is_counted() -> None:
-    assert {*PARAMETERS, steps.UnetPlusPlus} == set(step_classes())
+    beside_cameras = {steps.UnetPlusPlus, steps.AdditiveLayer}
+    assert {*PARAMETERS, *beside_cameras} == set(step_classes())
 
 
 @pytest.mark.parametrize("step", PARAMETERS, ids=lambda step: step.__name__)

@@ -5,6 +5,7 @@ What must stay positive (gamma, standard deviations) is stored as its logarithm 
 property in natural units.
 """
 
+from raw2logit.isp.steps.additive import AdditiveLayer
 from raw2logit.isp.steps.base import (
     FAMILIES,
     KernelStep,
@@ -37,6 +38,7 @@ from raw2logit.isp.steps.sharpen import SharpenFilter, UnsharpMask
 
 __all__ = [
     "FAMILIES",
+    "AdditiveLayer",
     "BilateralDenoise",
     "BilinearDemosaic",
     "BlackLevel",
