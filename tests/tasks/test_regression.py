@@ -114,7 +114,7 @@ def test_learns_what_is_there_to_learn(tmp_path: Path) -> None:
     assert metrics["r2"] > 0.95
     assert metrics["rmse"] < 0.25 * float(data.targets.std())
     assert set(trained.history[-1]) == {
-        *("train_loss", "val_loss", "val_r2", "val_mae", "val_rmse")
+        *("epoch", "train_loss", "val_loss", "val_r2", "val_mae", "val_rmse")
     }
     again = train_or_load(data, split, "bi,s,ga", CONFIG, tmp_path, seed=0)
     assert isinstance(again, RegressionTask)

@@ -19,7 +19,8 @@ from raw2logit.isp import static_pipeline
 from raw2logit.progress import Progress, part, silent
 from raw2logit.tasks.config import TrainingConfig
 from raw2logit.tasks.evaluation import Measurement, blind_baseline, evaluate, spread
-from raw2logit.tasks.training import LoadedData, choose_device, train_or_load, training_seed
+from raw2logit.tasks.fitting import choose_device
+from raw2logit.tasks.training import LoadedData, train_or_load, training_seed
 
 Grid = npt.NDArray[np.float64]
 
@@ -147,7 +148,7 @@ def run_synthesis(
     Returns:
         Every measured value.
     """
-    device = choose_device(config.accelerator)
+    device = choose_device(config)
     total = len(splits) * (len(train_views) * config.epochs + len(test_views))
     done = 0
     measurements: list[Measurement] = []

@@ -128,7 +128,7 @@ def curves(histories: Histories, metric: str) -> Figure:
     return learning_curves(
         {
             name: [
-                (list(range(1, len(rows) + 1)), [row[f"val_{metric}"] for row in rows])
+                ([row["epoch"] for row in rows], [row[f"val_{metric}"] for row in rows])
                 for rows in runs
             ]
             for name, runs in histories.items()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import lightning
 import torch
 from torch import Tensor, nn
 
 from raw2logit.isp import Pipeline
+from raw2logit.tasks.attack import Attack
 from raw2logit.tasks.augmentation import augment
 from raw2logit.tasks.config import TrainingConfig
 
@@ -26,11 +27,14 @@ class RawTask(lightning.LightningModule, ABC):
     Attributes:
         pipeline: From ``(B, H, W)`` raw to ``(B, 3, H, W)`` view.
         model: From normalised view to logits.
+        attack: What the pipeline minimises where it is turned against the task model.
         primary_metric: The metric that reports lead with.
-        history: One row an epoch: ``train_loss`` and the validation part's loss and metrics.
+        history: One row a look at the validation part: ``epoch`` (from 1), ``train_loss``, and
+            the part's loss and metrics.
     """
 
     primary_metric: str
+    attack: Attack | None
     view_mean: Tensor
     view_std: Tensor
 
@@ -52,9 +56,22 @@ class RawTask(lightning.LightningModule, ABC):
         self.register_buffer("view_mean", torch.zeros(3, 1, 1))
         self.register_buffer("view_std", torch.ones(3, 1, 1))
         self.history: list[dict[str, float]] = []
-        self._augmentation = torch.Generator().manual_seed(seed)
+        self.augmentation = torch.Generator().manual_seed(seed)
+        self.attack = None
         self._train_losses: list[Tensor] = []
         self._outputs: list[Batch] = []
+        self._distances: list[Tensor] = []
+        if config.freeze_model:
+            model.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Go to training mode; a frozen task model stays in evaluation mode, statistics and all."""
+        super().train(mode)
+        if self.config.freeze_model:
+            self.model.eval()
+        if self.attack is not None:
+            self.attack.eval()
+        return self
 
     def forward(self, raw: Tensor) -> Tensor:
         """Map ``(B, H, W)`` raw to logits."""
@@ -95,32 +112,54 @@ class RawTask(lightning.LightningModule, ABC):
         raw, target = batch
         view = self.pipeline(raw)
         mask = target if target.dim() == 3 else None
-        view, moved = augment(view, mask, self.config.augmentation, self._augmentation)
+        shown, moved = augment(view, mask, self.config.augmentation, self.augmentation)
         target = target if moved is None else moved
-        loss = self.loss(self.classify_view(view), target)
+        loss = self.loss(self.classify_view(shown), target)
+        if self.attack is not None:
+            loss = self.attack.objective(loss, view, raw)
         self._train_losses.append(loss.detach())
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the logits of a batch for the end of the epoch."""
         raw, target = batch
-        self._outputs.append((self(raw), target))
+        view = self.pipeline(raw)
+        self._outputs.append((self.classify_view(view), target))
+        if self.attack is not None:
+            self._distances.append(len(raw) * self.attack.distance(view, raw))
 
     def on_validation_epoch_end(self) -> None:
         """Add a row to the history."""
         logits = torch.cat([logits for logits, _ in self._outputs])
         target = torch.cat([target for _, target in self._outputs])
         self._outputs.clear()
-        row = {"val_loss": float(self.loss(logits, target))}
+        row = {"epoch": self.current_epoch + 1, "val_loss": float(self.loss(logits, target))}
+        if self.attack is not None:
+            row["val_task_loss"] = row["val_loss"]
+            row["val_distance"] = float(torch.stack(self._distances).sum() / len(target))
+            row["val_loss"] = (
+                self.attack.config.attack_weight * row["val_distance"] - row["val_task_loss"]
+            )
+            self._distances.clear()
         if self._train_losses:
             row["train_loss"] = float(torch.stack(self._train_losses).mean())
             self._train_losses.clear()
         row |= {f"val_{name}": value for name, value in self.metrics(logits, target).items()}
         self.history.append(row)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put history and state of the augmentation into a checkpoint: plain values."""
+        checkpoint["history"] = self.history
+        checkpoint["augmentation"] = self.augmentation.get_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.history = checkpoint["history"]
+        self.augmentation.set_state(checkpoint["augmentation"].cpu())
+
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning takes many forms
         """Give the pipeline a learning rate of its own, without weight decay."""
-        groups = list(self._parameter_groups())
+        groups = [group for group in self._parameter_groups() if group["params"]]
         optimizer = torch.optim.AdamW(groups, lr=self.config.lr)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
@@ -138,6 +177,8 @@ class RawTask(lightning.LightningModule, ABC):
             "lr": self.config.lr,
             "weight_decay": self.config.weight_decay,
         }
-        learned = [p for p in self.pipeline.parameters() if p.requires_grad]
-        if learned:
-            yield {"params": learned, "lr": self.config.pipeline_lr, "weight_decay": 0.0}
+        yield {
+            "params": [p for p in self.pipeline.parameters() if p.requires_grad],
+            "lr": self.config.pipeline_lr,
+            "weight_decay": 0.0,
+        }

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from raw2logit.errors import InputError
 
@@ -12,7 +12,15 @@ Augmentation = Literal["none", "weak", "strong"]
 Accelerator = Literal["auto", "cpu", "gpu"]
 
 
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+Distance = Literal["l2", "ssim"]
 Animation = Literal["gif", "mp4", "both", "none"]
+
+ATTACKED_FAMILIES = (
+    *("black_level", "demosaic", "white_balance", "colour_matrix", "sharpen", "denoise", "gamma"),
+    "additive_layer",
+)
+"""What an attack may change: the settings of the pipeline, and a layer that is added to images."""
 
 
 def is_own_model(name: str) -> bool:
@@ -39,7 +47,13 @@ class TrainingConfig:
         augmentation: Of each view at random, masks in step. weak: quarter turns and mirrors;
             strong: also small rotations, scale, shear, shifts and changes of brightness, contrast
             and saturation; none.
+        freeze_model: Leave the task model as it is; only the pipeline learns.
+        check_val_every: Epochs from one look at the validation part to the next.
         accelerator: Where it runs; auto: on the GPU if there is one.
+        devices: Which GPU: 1 for the first one, or N, with a comma for the one with that index.
+        precision: Of the task model while it learns; the pipeline computes in 32 bits.
+        checkpoint_s: Seconds of training from one checkpoint to the next, which is what a kill can
+            cost; 0: one after every epoch.
     """
 
     model: str = "resnet18"
@@ -50,7 +64,12 @@ class TrainingConfig:
     pipeline_lr: float = 1e-4
     weight_decay: float = 1e-2
     augmentation: Augmentation = "weak"
+    freeze_model: bool = False
+    check_val_every: int = 1
     accelerator: Accelerator = "auto"
+    devices: str = "1"
+    precision: Precision = "32-true"
+    checkpoint_s: float = 30.0
 
     def __post_init__(self) -> None:
         """Refuse options that cannot train."""
@@ -69,8 +88,72 @@ class TrainingConfig:
         for option, value in (("lr", self.lr), ("pipeline-lr", self.pipeline_lr)):
             if not 0 < value < math.inf:
                 raise InputError(f"--{option} must be above 0 and finite, got {value}")
-        if not 0 <= self.weight_decay < math.inf:
-            raise InputError(f"--weight-decay must be 0 or more, got {self.weight_decay}")
+        for option, value in (
+            ("weight-decay", self.weight_decay),
+            ("checkpoint-s", self.checkpoint_s),
+        ):
+            if not 0 <= value < math.inf:
+                raise InputError(f"--{option} must be 0 or more and finite, got {value}")
+        if not 1 <= self.check_val_every <= self.epochs:
+            raise InputError(
+                f"--check-val-every must be from 1 to the number of epochs, {self.epochs}, got "
+                f"{self.check_val_every}"
+            )
+        index = self.devices.removesuffix(",")
+        if not index.isdecimal() or (index == self.devices and index != "1"):
+            raise InputError(
+                f"--devices {self.devices}: a training runs on one device: 1 for the first GPU, or "
+                "its index and a comma, as in 0,"
+            )
+
+    @property
+    def device_index(self) -> int:
+        """Which GPU, from 0."""
+        return int(self.devices[:-1]) if self.devices.endswith(",") else 0
+
+    def identity(self) -> dict[str, Any]:
+        """Return the options that decide what is learned: plain values."""
+        no_matter = ("devices", "checkpoint_s")
+        return {key: value for key, value in asdict(self).items() if key not in no_matter}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackConfig:
+    """How the pipeline is turned against a trained task model.
+
+    Attributes:
+        attack: Train the task model, then freeze it and let the pipeline learn to mislead it.
+        attack_weight: Of the distance to the default view, which the attack keeps small.
+        attack_distance: l2: mean squared difference; ssim: 1 minus the structural similarity.
+        attack_parameters: What may change: all settings, or families of them.
+        attack_layer: Also learn a layer that is added to every image before gamma.
+    """
+
+    attack: bool = False
+    attack_weight: float = 1.0
+    attack_distance: Distance = "ssim"
+    attack_parameters: tuple[str, ...] = ("all",)
+    attack_layer: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse options that cannot attack."""
+        if not 0 <= self.attack_weight < math.inf:
+            raise InputError(
+                f"--attack-weight must be 0 or more and finite, got {self.attack_weight}"
+            )
+        for name in self.attack_parameters:
+            if name not in ("all", *ATTACKED_FAMILIES):
+                raise InputError(
+                    f"--attack-parameters {name}: choose from all {' '.join(ATTACKED_FAMILIES)}"
+                )
+        if not self.attack_parameters:
+            raise InputError("--attack-parameters: name what may change, or all")
+        if "additive_layer" in self.attack_parameters and not self.attack_layer:
+            raise InputError("--attack-parameters additive_layer needs --attack-layer")
+
+    def changes(self, family: str) -> bool:
+        """Tell whether a family of steps learns."""
+        return "all" in self.attack_parameters or family in self.attack_parameters
 
 
 @dataclass(frozen=True, kw_only=True)

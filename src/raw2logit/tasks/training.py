@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
-import warnings
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
 
 from raw2logit.datasets import RawDataset, Split
 from raw2logit.datasets.base import Task
@@ -25,10 +24,11 @@ from raw2logit.errors import InputError
 from raw2logit.files import atomic_path, write_text
 from raw2logit.isp import Pipeline, parametrized_pipeline, static_pipeline
 from raw2logit.progress import PartProgress, Progress, silent
-from raw2logit.quiet import quiet
+from raw2logit.tasks.attack import Attack, attacking_pipeline
 from raw2logit.tasks.base import RawTask
 from raw2logit.tasks.classification import ClassificationTask
-from raw2logit.tasks.config import Accelerator, TrainingConfig, is_own_model
+from raw2logit.tasks.config import AttackConfig, TrainingConfig, is_own_model
+from raw2logit.tasks.fitting import Observer, choose_device, fit
 from raw2logit.tasks.models import build_classifier, build_segmenter, check_output, provenance
 from raw2logit.tasks.regression import RegressionTask
 from raw2logit.tasks.segmentation import SegmentationTask
@@ -40,8 +40,8 @@ TASKS: dict[Task, type[RawTask]] = {
 }
 """What trains and measures each kind of target."""
 
-_WEIGHTS, _TRAINING = "weights.safetensors", "training.json"
-_FORMAT = 2
+_WEIGHTS, _TRAINING, _CHECKPOINT = "weights.safetensors", "training.json", "last.ckpt"
+_FORMAT = 3
 """Of kept models; a change makes all of them train anew."""
 
 
@@ -67,8 +67,55 @@ class LoadedData:
         return cls(dataset, *dataset.load_with_fingerprint(progress))
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where a training begins, where it is not at the defaults and random weights.
+
+    Attributes:
+        pipeline: In the place of the view's own.
+        model: State of task model and normalisation, as of a `RawTask` without its pipeline.
+    """
+
+    pipeline: Pipeline | None = None
+    model: Mapping[str, Tensor] | None = None
+
+    @classmethod
+    def at(cls, task: RawTask) -> Start:
+        """Begin where another training ended."""
+        state = task.state_dict()
+        beside = {name: value for name, value in state.items() if not name.startswith(_BESIDE)}
+        return cls(task.pipeline, beside)
+
+    def digest(self) -> str:
+        """Return a digest of all values."""
+        states = {
+            "pipeline": {} if self.pipeline is None else self.pipeline.state_dict(),
+            "model": self.model or {},
+        }
+        camera = "" if self.pipeline is None else self.pipeline.camera
+        digest = hashlib.sha256(f"{self.pipeline} {camera}".encode())
+        for part, state in states.items():
+            for name, value in sorted(state.items()):
+                digest.update(f"{part} {name} {value.dtype} {tuple(value.shape)}".encode())
+                digest.update(value.cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
+
+
+FROM_SCRATCH = Start()
+NO_ATTACK = AttackConfig()
+_BESIDE = ("pipeline.", "attack.")
+
+
 def build_task(
-    dataset: RawDataset, view: str, config: TrainingConfig, *, learn_pipeline: bool, seed: int
+    dataset: RawDataset,
+    view: str,
+    config: TrainingConfig,
+    *,
+    learn_pipeline: bool,
+    seed: int,
+    start: Start = FROM_SCRATCH,
+    attack: AttackConfig = NO_ATTACK,
+    size: tuple[int, int] | None = None,
 ) -> RawTask:
     """Build pipeline and task model with their initial weights.
 
@@ -78,15 +125,34 @@ def build_task(
         config: Which model, and how it learns.
         learn_pipeline: Parametrized instead of static.
         seed: Of the initial weights and the augmentation.
+        start: What is taken from elsewhere.
+        attack: Whether the pipeline is turned against the task model, and how.
+        size: Height and width of the images, where an attack adds a layer.
 
     Returns:
         The task module, not trained.
+
+    Raises:
+        InputError: `start` does not fit the data or the model.
     """
-    make_pipeline = parametrized_pipeline if learn_pipeline else static_pipeline
-    pipeline: Pipeline = make_pipeline(dataset.camera, view)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # inside the fork: initial weights have no generator argument
-        return TASKS[dataset.task](pipeline, _build_model(dataset, config), config, seed=seed)
+        pipeline: Pipeline
+        if start.pipeline is None:
+            make_pipeline = parametrized_pipeline if learn_pipeline else static_pipeline
+            pipeline = make_pipeline(dataset.camera, view)
+        else:
+            pipeline = copy.deepcopy(start.pipeline).requires_grad_(learn_pipeline)
+        if start.model is not None:
+            config = dataclasses.replace(config, pretrained=False)
+        model = _build_model(dataset, config)
+        task = TASKS[dataset.task](pipeline, model, config, seed=seed)
+    if start.model is not None:
+        _begin_at(task, start.model)
+    if attack.attack:
+        task.attack = Attack(pipeline, attack)
+        task.pipeline = attacking_pipeline(pipeline, attack, size)
+    return task
 
 
 def check_model(dataset: RawDataset, config: TrainingConfig) -> None:
@@ -99,6 +165,18 @@ def _build_model(dataset: RawDataset, config: TrainingConfig) -> nn.Module:
     if dataset.task == "segmentation":
         return build_segmenter(config.model, pretrained=config.pretrained)
     return build_classifier(config.model, _n_outputs(dataset), pretrained=config.pretrained)
+
+
+def _begin_at(task: RawTask, model: Mapping[str, Tensor]) -> None:
+    own = {name: value for name, value in task.state_dict().items() if name[:9] != "pipeline."}
+    other = [name for name in {*own, *model} if name not in own or name not in model]
+    other += [name for name in {*own} & {*model} if own[name].shape != model[name].shape]
+    if other:
+        raise InputError(
+            f"the given task model does not fit --model {task.config.model} and the data's task "
+            f"and classes ({min(other)} differs): name the --model and the data it was trained on"
+        )
+    task.load_state_dict({**model}, strict=False)
 
 
 def _n_outputs(dataset: RawDataset) -> int:
@@ -114,11 +192,15 @@ def train_or_load(
     *,
     seed: int,
     learn_pipeline: bool = False,
+    start: Start = FROM_SCRATCH,
+    attack: AttackConfig = NO_ATTACK,
+    observer: Observer | None = None,
     progress: PartProgress = lambda epochs, where: None,
 ) -> RawTask:
     """Return a trained task module, from `models` if the very same was trained before.
 
     The module of the epoch with the lowest validation loss is kept; the test part is not touched.
+    A training that was killed goes on from its last checkpoint.
 
     Args:
         data: All samples.
@@ -128,6 +210,10 @@ def train_or_load(
         models: Folder of trained modules, by content.
         seed: Of initial weights, batch order and augmentation.
         learn_pipeline: Learn the pipeline too.
+        start: What is taken from elsewhere; a task model brings its normalisation.
+        attack: Whether the pipeline is turned against the task model, and how; then the task
+            model should start as a trained one, and be frozen.
+        observer: Called after every epoch; not for a module that was kept from before.
         progress: Told after every batch and epoch, in epochs done.
 
     Returns:
@@ -135,13 +221,23 @@ def train_or_load(
 
     Raises:
         InputError: The training diverged, images are too small for the model, the training part
-            is too small for a batch, or a kept model is damaged.
+            is too small for a batch, `start` does not fit, or a kept model is damaged.
     """
     if not is_own_model(config.model):
         _check_size(data)
     if len(split.train) < 2:
         raise InputError(f"{data.dataset.name}: {len(split.train)} image to train on: use more")
-    task = build_task(data.dataset, view, config, learn_pipeline=learn_pipeline, seed=seed)
+    height, width = data.raw.shape[-2:]
+    task = build_task(
+        data.dataset,
+        view,
+        config,
+        learn_pipeline=learn_pipeline,
+        seed=seed,
+        start=start,
+        attack=attack,
+        size=(height, width),
+    )
     options = {
         "format": _FORMAT,
         "raw2logit": version("raw2logit"),
@@ -153,8 +249,10 @@ def train_or_load(
         "train": list(split.train),
         "validation": list(split.validation),
         "seed": seed,
-        "config": dataclasses.asdict(config),
+        "config": config.identity(),
         "model": provenance(config.model),
+        "start": start.digest(),
+        "attack": dataclasses.asdict(attack) if attack.attack else None,
     }
     key = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
     folder = models / f"{view.replace(',', '-')}-{key}"
@@ -162,106 +260,45 @@ def train_or_load(
         _take(task, folder)
         progress(config.epochs, ", kept from before")
     else:
-        size = data.raw.shape[-2:]
-        expected = (_n_outputs(data.dataset), *(size if data.targets.dim() == 3 else ()))
-        check_output(task.model, config.model, expected, size)
-        _fit(task, data, split, seed, progress)
+        expected = (_n_outputs(data.dataset), *((height, width) if data.targets.dim() == 3 else ()))
+        check_output(task.model, config.model, expected, data.raw.shape[-2:])
+        unfinished = models / f"{folder.name}.unfinished"
+        _fit(task, data, split, unfinished / _CHECKPOINT, seed, start, observer, progress)
         _keep(task, options, folder)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return task.cpu().eval()
-
-
-def training_seed(seed: int, split: int) -> int:
-    """Return the seed of one split's training: no two pairs of numbers share it."""
-    return int(np.random.SeedSequence((seed, split)).generate_state(1)[0])
-
-
-def choose_device(accelerator: Accelerator) -> torch.device:
-    """Return where to compute.
-
-    Raises:
-        InputError: A GPU is asked for and there is none.
-    """
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        raise InputError("--accelerator gpu: PyTorch sees no GPU here; use auto or cpu")
-    return torch.device("cpu" if accelerator == "cpu" or not torch.cuda.is_available() else "cuda")
-
-
-class _KeepBest(Callback):
-    """Keep the weights of the epoch with the lowest validation loss, and tell of progress."""
-
-    def __init__(self, progress: PartProgress) -> None:
-        self.best: dict[str, Tensor] = {}
-        self._lowest = float("inf")
-        self._progress = progress
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: object
-    ) -> None:
-        batch = f"{trainer.fit_loop.batch_idx + 1}/{trainer.num_training_batches}"
-        self._progress(trainer.current_epoch, f", batch {batch} of the epoch")
-
-    def on_validation_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        loss = cast(RawTask, pl_module).history[-1]["val_loss"]
-        if loss < self._lowest:
-            self._lowest = loss
-            self.best = {name: value.clone() for name, value in pl_module.state_dict().items()}
-        self._progress(trainer.current_epoch + 1, "")
 
 
 def _fit(
     task: RawTask,
     data: LoadedData,
     split: Split,
+    checkpoint: Path,
     seed: int,
+    start: Start,
+    observer: Observer | None,
     progress: PartProgress,
 ) -> None:
     train, validation = list(split.train), list(split.validation)
-    config = task.config
-    device = choose_device(config.accelerator)
-    task.to(device).fit_normalisation(data.raw[train])
-    task.fit_targets(data.targets[train])
+    task.to(choose_device(task.config))
+    if start.model is None:
+        task.fit_normalisation(data.raw[train])
+        task.fit_targets(data.targets[train])
     task.model.to(memory_format=torch.channels_last)  # convolutions run faster this way
-    keeper = _KeepBest(progress)
-    # A last batch of one sample would break batch normalisation.
-    batches = DataLoader(
-        TensorDataset(data.raw[train], data.targets[train]),
-        batch_size=min(config.batch_size, len(train)),
-        shuffle=True,
-        drop_last=True,
-        generator=torch.Generator().manual_seed(seed),
+    fit(
+        task,
+        (data.raw[train], data.targets[train]),
+        (data.raw[validation], data.targets[validation]),
+        checkpoint,
+        seed=seed,
+        observer=observer,
+        progress=progress,
     )
-    with quiet("lightning.pytorch"), warnings.catch_warnings():
-        # The data is in memory: workers would only copy it.
-        warnings.filterwarnings("ignore", message=".*does not have many workers")
-        warnings.filterwarnings("ignore", message=".*number of training batches")
-        trainer = lightning.Trainer(
-            max_epochs=config.epochs,
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=1,
-            logger=False,
-            callbacks=[keeper],
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        trainer.fit(
-            task,
-            batches,
-            DataLoader(
-                TensorDataset(data.raw[validation], data.targets[validation]),
-                batch_size=config.batch_size,
-            ),
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
-    if not keeper.best:
-        raise InputError(
-            "the training diverged: no epoch had a finite validation loss; use a lower --lr"
-        )
-    task.load_state_dict(keeper.best)
+
+
+def training_seed(seed: int, split: int) -> int:
+    """Return the seed of one split's training: no two pairs of numbers share it."""
+    return int(np.random.SeedSequence((seed, split)).generate_state(1)[0])
 
 
 def _take(task: RawTask, folder: Path) -> None:
