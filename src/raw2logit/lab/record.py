@@ -20,12 +20,15 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
+from raw2logit import __version__
 from raw2logit.errors import InputError, MissingDataError
 from raw2logit.files import write_text
 
@@ -51,6 +54,9 @@ class RunRecord:
         params: Resolved configuration by dotted name, versions and data fingerprint.
         metrics: Final figures over all splits.
         register_models: Whether a lab registers the trained models.
+        files: What the run wrote into its folder, beside the splits and models/; a lab takes these
+            and no others, since the folder may hold more.
+        version: Of raw2logit, that made it.
     """
 
     id: str
@@ -62,6 +68,8 @@ class RunRecord:
     params: Mapping[str, Plain] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     register_models: bool = True
+    files: Sequence[str] = ()
+    version: str = __version__
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +158,52 @@ def read_history(split: Path) -> list[dict[str, float]]:
     return rows
 
 
+def find_runs(folder: Path) -> list[Path]:
+    """Return the folders of runs: the folder itself, or those in it and below, by name.
+
+    What a lab keeps in it (``artifacts/``) is left out, and so are hidden folders.
+
+    Raises:
+        MissingDataError: There is none.
+    """
+    if (folder / RUN_FILE).is_file():
+        return [folder]
+    found = []
+    for place, folders, files in os.walk(folder):
+        if RUN_FILE in files:
+            found.append(Path(place))
+            folders.clear()
+        folders[:] = [name for name in folders if name != "artifacts" and name[0] != "."]
+    if not found:
+        raise MissingDataError(
+            f"{folder}: no run in it: name the folder of a run (the --out of its command), which "
+            f"holds {RUN_FILE}"
+        )
+    return sorted(found)
+
+
+def files_of(folder: Path, record: RunRecord | None = None) -> list[Path]:
+    """Return the files that a lab takes from the folder of a run, or of a split, in order.
+
+    Hidden files, such as killed writers leave, and symbolic links are left out.
+
+    Args:
+        folder: A run's, or a split's, which belongs to the run alone.
+        record: A run's: of its folder the files that are named are taken and no others, since it
+            may hold whatever the user has there.
+    """
+    if record is not None:
+        names = {name for name in (RUN_FILE, *record.files) if ".." not in Path(name).parts}
+        inside = [folder / name for name in names if not Path(name).is_absolute()]
+        return sorted(path for path in inside if path.is_file() and not path.is_symlink())
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = (Path(place, name) for name in files if not name.startswith("."))
+        found.extend(path for path in paths if path.is_file() and not path.is_symlink())
+    return sorted(found)
+
+
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:
     """Return a nested configuration by dotted names: ``{"training.lr": 0.001}``."""
     values: dict[str, Plain] = {}
@@ -166,8 +220,30 @@ def _read(path: Path, kind: type[_Record]) -> _Record:
         content = dict(json.loads(path.read_text(encoding="utf-8")))
         if (number := content.pop("format")) != _FORMAT:
             raise InputError(f"{path}: format {number}, this version reads {_FORMAT}")
+        _check(content, kind)
         return kind(**content)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: broken ({error!r}): run the same command again") from error
+
+
+def _check(content: Mapping[str, Any], kind: type[RunRecord] | type[SplitRecord]) -> None:
+    """Refuse what no run writes.
+
+    Raises:
+        ValueError: Or KeyError or TypeError, with what is wrong.
+    """
+    if content["status"] not in get_args(Status):
+        raise ValueError(f"status {content['status']!r}")
+    for name in ("params", "metrics"):
+        if not isinstance(content[name], dict):
+            raise TypeError(f"{name} are no object")
+    for value in content["metrics"].values():
+        float(value)
+    if kind is RunRecord:
+        if not re.fullmatch("[0-9a-f]{32}", content["id"]):
+            raise ValueError(f"id {content['id']!r}")
+        datetime.fromisoformat(content["started"])
+    else:
+        int(content["number"])

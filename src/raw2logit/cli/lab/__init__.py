@@ -1,0 +1,1 @@
+"""``raw2logit lab``: one verb a file."""
