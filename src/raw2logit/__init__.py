@@ -17,12 +17,12 @@ if TYPE_CHECKING:
         VIEWS,
         Pipeline,
         Step,
-        load_pipeline,
         parametrized_pipeline,
         register_step,
         save_pipeline,
         static_pipeline,
     )
+    from raw2logit.lab.loading import load_pipeline, load_task
     from raw2logit.raw import RawImage, read_raw
 
 __version__ = "0.1.0"
@@ -38,7 +38,8 @@ _HOME = {
     "VIEWS": "isp",
     "Pipeline": "isp",
     "Step": "isp",
-    "load_pipeline": "isp",
+    "load_pipeline": "lab.loading",
+    "load_task": "lab.loading",
     "parametrized_pipeline": "isp",
     "register_step": "isp",
     "save_pipeline": "isp",
@@ -60,6 +61,7 @@ __all__ = [
     "RawMicroscopy",
     "Step",
     "load_pipeline",
+    "load_task",
     "parametrized_pipeline",
     "read_raw",
     "register_camera",
