@@ -1,0 +1,219 @@
+"""``raw2logit lab runs`` and ``raw2logit lab query`` through the real entry point."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from raw2logit.cli import main
+from raw2logit.cli._table import print_rows
+from tests.lab.test_query import add_run
+
+# MLflow's own store uses calls that its dependencies deprecate; seen with MLflow 3.17 (2026-11).
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+GOOD = "metrics.test_accuracy > 0.8 and params.view = 'bi,s,ga'"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Making a lab takes seconds."""
+    path = tmp_path_factory.mktemp("made") / "mlflow.db"
+    client = MlflowClient(f"sqlite:///{path}")
+    add_run(client, "first (Train)", "old", at_s=1000, accuracy=0.9, splits=2)
+    add_run(client, "second", "new", at_s=2000, accuracy=0.25, splits=1)
+    return path
+
+
+@pytest.fixture
+def lab(made: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A lab where commands look for it."""
+    monkeypatch.delenv("MLFLOW_BACKEND_STORE_URI", raising=False)
+    folder = own_folder / "runs" / "lab"
+    folder.mkdir(parents=True)
+    shutil.copy(made, folder)
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = main(["lab", *words])
+    return code, *capsys.readouterr()
+
+
+def test_runs_as_a_table(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text, notes = run(capsys, "runs")
+    assert (code, notes) == (0, "")
+    head, new, old = text.splitlines()
+    assert head.split() == [
+        *("id", "experiment", "name", "kind", "status", "started", "splits", "metrics")
+    ]
+    assert [new[head.index(name) :].split("  ")[0] for name in ("name", "splits", "metrics")] == [
+        "new",
+        "1",
+        "test_accuracy 0.25, a_loss 2",
+    ]
+    assert old[head.index("experiment") :].startswith("first (Train)  old")
+    assert "1970-01-01 00:16:40+00:00" in old
+
+
+def test_runs_as_csv_and_json(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, text, _ = run(capsys, "runs", "--format", "csv", "--experiment", "first (Train)")
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["name"], row["splits"], row["kind"]) == ("old", "2", "train")
+    _, text, _ = run(capsys, "runs", "--format", "json", "--children")
+    rows = json.loads(text)
+    assert [(row["split"], row["splits"]) for row in rows if row["experiment"] == "second"] in (
+        [("1", None), (None, 1)],
+        [(None, 1), ("1", None)],
+    )
+    assert rows[-1]["metrics"]["test_accuracy"] == 0.9
+
+
+def test_limit_of_runs(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
+    _, text, notes = run(capsys, "runs", "--limit", "1")
+    assert len(text.splitlines()) == 2
+    assert notes == "the first 1; --limit shows more\n"
+    _, text, notes = run(capsys, "runs", "--limit", "2")
+    assert (len(text.splitlines()), notes) == (3, "")
+
+
+def test_query(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text, _ = run(capsys, "query", GOOD, "--format", "csv")
+    assert code == 0
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert list(rows[0]) == [
+        *("id", "name", "experiment", "split"),
+        *("metrics.test_accuracy", "params.view"),
+    ]
+    assert {(row["name"], row["split"]) for row in rows} == {
+        ("old", ""),
+        ("old", "1"),
+        ("old", "2"),
+    }
+    assert {row["metrics.test_accuracy"] for row in rows} == {"0.9"}
+    assert {row["params.view"] for row in rows} == {"bi,s,ga"}
+
+
+def test_query_with_more_columns(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--columns", "params.training.lr", "kind", "--format", "json", "--limit", "1")
+    _, text, _ = run(capsys, "query", "metrics.a_loss > 0", *words, "--experiment", "second")
+    (row,) = json.loads(text)
+    assert (row["params.training.lr"], row["kind"], row["metrics.a_loss"]) == ("0.001", "train", 2)
+
+
+def test_query_that_finds_nothing(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text, notes = run(capsys, "query", "metrics.test_accuracy > 2")
+    assert (code, notes, len(text.splitlines())) == (0, "no rows\n", 1)
+    _, text, _ = run(capsys, "query", "metrics.test_accuracy > 2", "--format", "json")
+    assert json.loads(text) == []
+
+
+def test_sql(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
+    statement = (
+        "select runs.name, params.value as view from runs join params using (run_uuid) "
+        "where params.key = 'view' and (runs.name = 'old' or runs.name = 'new') order by 1"
+    )
+    code, text, _ = run(capsys, "query", "--sql", statement)
+    assert code == 0
+    assert [line.split() for line in text.splitlines()] == [
+        ["name", "view"],
+        ["new", "me,u,me"],
+        ["old", "bi,s,ga"],
+    ]
+    words = ("query", "--sql", "select * from experiments", "--format", "json", "--limit", "1")
+    _, text, _ = run(capsys, *words, "--database", lab)
+    assert json.loads(text)[0]["name"] == "Default"
+
+
+def test_sql_that_writes(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, text, errors = run(capsys, "query", "--sql", "delete from runs")
+    assert (code, text) == (2, "")
+    assert errors.startswith("raw2logit: --sql: not authorized")
+    assert errors.count("\n") == 1
+    _, text, _ = run(capsys, "query", "--sql", "select count(*) as n from runs", "--format", "csv")
+    assert text == "n\n5\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "either an expression or --sql"),
+        (("metrics.a > 1", "--sql", "select 1"), "either an expression or --sql"),
+        (("metrics.a > 1 or metrics.b > 1",), "no or and no parentheses: --sql"),
+        (("metrics.a > 1", "--columns", "nosuch"), "--columns nosuch"),
+        (("metrics.a > 1", "--database", "sqlite:///a.db"), "--database: belongs to --sql"),
+        (("--sql", "select 1", "--experiment", "a"), "--experiment: belongs to an expression"),
+        (("--sql", "select 1", "--columns", "id"), "--columns: belongs to an expression"),
+        (("--sql", "select 1", "--database", "sqlite:///gone.db"), "gone.db: no such lab"),
+        (("--sql", "select 1", "--tracking-uri", "http://127.0.0.1:1"), "--database"),
+        (("metrics.a > 1", "--tracking-uri", "sqlite:///gone.db"), "gone.db: no such lab"),
+        (("metrics.a > 1", "--experiment", "nosuch"), "--experiment nosuch"),
+    ],
+)
+def test_bad_input(
+    lab: str, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    code, text, errors = run(capsys, "query", *words)
+    assert (code, text) == (2, "")
+    assert message in errors
+    assert errors.count("\n") == 1
+
+
+def test_values_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("evil\x1b[2J\nline", None, b"\x00\xff"), ("視", 0.1234567891, Decimal("2.50"))]
+    print_rows(["text", "number", "more"], rows, "table")
+    assert capsys.readouterr().out.splitlines() == [
+        "text               number    more",
+        r"evil\x1b[2J\nline            00ff",
+        "視                 0.123457  2.5",
+    ]
+
+
+def test_values_as_json_and_csv(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(float("nan"), Decimal(3), {"k": [1, b"a"]}, True, 0.1234567891)]
+    print_rows(["a", "a", "a", "b", "a"], rows, "json")
+    text = capsys.readouterr().out
+    assert json.loads(text, parse_constant=pytest.fail) == [
+        {"a": "nan", "a_2": 3, "a_3": {"k": [1, "61"]}, "b": True, "a_4": 0.1234567891}
+    ]
+    print_rows(["a", "b", "c", "d", "e"], rows, "csv")
+    assert capsys.readouterr().out == 'a,b,c,d,e\nnan,3,"{""k"": [1, ""61""]}",true,0.1234567891\n'
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_no_more_is_taken_than_is_printed(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    taken = []
+
+    def endless() -> Iterator[tuple[int]]:
+        while True:
+            taken.append(len(taken))
+            yield (taken[-1],)
+
+    print_rows(["n"], endless(), form, limit=3)
+    assert len(taken) <= 4
+
+
+def test_a_reader_that_has_seen_enough(lab: str) -> None:
+    endless = "with recursive n(i) as (values (1) union all select i + 1 from n) select i from n"
+    code = "import sys; from raw2logit.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "lab", "query", "--sql", endless, "--format", "csv"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        assert process.stdout.readline() == "i\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=30) == 0
