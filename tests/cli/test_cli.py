@@ -257,6 +257,9 @@ class TestSynthesis:
             "views.png",
             "report.html",
             "models",
+            "run.json",
+            "split-1",
+            "split-2",
         }
         with (out / "results.csv").open() as file:
             rows = list(csv.DictReader(file))
@@ -269,7 +272,7 @@ class TestSynthesis:
         cells = [cell["mean"] for cell in results["cells"]]
         assert np.mean(cells) == pytest.approx(np.mean(accuracy))
         config = yaml.safe_load((out / "config.yaml").read_text())
-        assert config["training"]["epochs"] == 1
+        assert config["epochs"] == 1
         dataset = r2l.RawMicroscopy(microscopy)
         splits = read_splits(out, dataset)
         assert splits == make_splits(dataset, 2, seed=0)
@@ -294,7 +297,7 @@ class TestSynthesis:
         assert main(["train", *words, "--splits-from", "one", "--seed", "9", "-o", "two"]) == 0
         assert Path("one/splits.json").read_bytes() == Path("two/splits.json").read_bytes()
         config = yaml.safe_load(Path("two/config.yaml").read_text())
-        assert (config["splits"], config["splits_from"]) == (1, "one")
+        assert (config["resolved"]["splits"], config["splits_from"]) == (1, "one")
         capsys.readouterr()
         for more in (["--splits", "2"], ["--split-by", "image"]):
             assert main(["train", *words, "--splits-from", "one", *more]) == 2

@@ -68,7 +68,7 @@ def test_a_folder_per_class(data: Path) -> None:
     assert 0 <= results["metrics"]["accuracy"]["mean"] <= 1
     config = yaml.safe_load(Path("out/config.yaml").read_text())
     assert config["data"] == name
-    assert r2l.Camera.from_dict(config["camera"]) == r2l.Camera.preset("microscopy")
+    assert r2l.Camera.from_dict(config["resolved"]["camera"]) == r2l.Camera.preset("microscopy")
     dataset = r2l.RawFolder(data / "classes")
     assert results["data_fingerprint"] == dataset.fingerprint()
     (split,) = read_splits(Path("out"), dataset)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from raw2logit import __version__
+from raw2logit.cli._config import read_options
 from raw2logit.cli._plugins import import_plugin, take_imports
 from raw2logit.errors import InputError, MissingDataError
 
@@ -20,6 +21,7 @@ app = App(
     version=__version__,
     result_action="return_value",
     suppress_keyboard_interrupt=False,
+    config=(read_options,),
     help="Will a vision model survive another camera's processing?",
     help_epilogue="`raw2logit VERB --help` shows a verb's options. Anywhere: --debug shows the "
     "traceback of an error; --import FILE.py (or a module) runs code of your own first, for "

@@ -19,6 +19,8 @@ Views = Annotated[list[str], Parameter(consume_multiple=True, negative="")]
 Files = Annotated[list[Path], Parameter(consume_multiple=True, negative="")]
 Intensities = Annotated[list[float], Parameter(consume_multiple=True, negative="")]
 Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))]
+Config = Annotated[Path | None, Parameter(name="--config")]
+Experiment = Annotated[str | None, Parameter(name=["--experiment", "--experiment-name"])]
 Splits = Annotated[int | None, Parameter(validator=Number(gte=1))]
 Data = Annotated[
     str,
@@ -60,16 +62,23 @@ class SplitOptions:
         split_by: group: all images of a slide's zone, frame or group stay in one part; image: they
             do not, as published, and scores come out too high.
         split_folds: One fold tests, one validates, the others train; default 5 (60/20/20 per cent).
-        splits_from: Take the splits of an earlier run instead: its folder or its splits.json.
+        splits_from: Take the splits of an earlier run instead: its folder, its splits.json, or
+            runs:/ID of the lab.
     """
 
     split_scheme: Literal["kfold", "random"] = "kfold"
     split_by: Literal["group", "image"] = "group"
     split_folds: int | None = None
-    splits_from: Path | None = None
+    splits_from: str | None = None
 
     def deal(
-        self, dataset: RawDataset, n_splits: int | None, *, default: int, seed: int
+        self,
+        dataset: RawDataset,
+        n_splits: int | None,
+        *,
+        default: int,
+        seed: int,
+        lab: str | None = None,
     ) -> list[Split]:
         """Return the splits of a run.
 
@@ -78,6 +87,7 @@ class SplitOptions:
             n_splits: What the user asks for; None: all of `splits_from`, or `default`.
             default: Of the verb.
             seed: Of the shuffle.
+            lab: Address of the lab that ``runs:/ID`` is in.
         """
         from raw2logit.datasets import make_splits, read_splits
         from raw2logit.errors import InputError
@@ -95,12 +105,17 @@ class SplitOptions:
             raise InputError(
                 "--splits-from: takes the splits as they are: leave --splits and --split-* out"
             )
-        return read_splits(self.splits_from, dataset)
+        if self.splits_from.startswith("runs:/"):
+            from raw2logit.lab.fetch import fetched_splits
+
+            with fetched_splits(self.splits_from, tracking_uri=lab) as path:
+                return read_splits(path, dataset)
+        return read_splits(Path(self.splits_from), dataset)
 
     def config(self, splits: Sequence[Split]) -> dict[str, Any]:
         """Return what ``config.yaml`` says of the splits of a run."""
         if self.splits_from is not None:
-            return {"splits": len(splits), "splits_from": str(self.splits_from)}
+            return {"splits_from": self.splits_from}
         made = {key: value for key, value in asdict(self).items() if key != "splits_from"}
         return {"splits": len(splits), **made}
 

@@ -53,6 +53,8 @@ def demo(
             parts,
             {"intensity": 1.0, **splitting.config(parts), "seed": seed},
             models=None,
+            experiment=None,
+            run_name="demo",
             tracking_uri=tracking_uri,
             progress=progress,
         )

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from raw2logit.cli._config import RESOLVED
 from raw2logit.cli._console import claim_folder, show_progress
 from raw2logit.cli._options import (
+    Config,
     Data,
+    Experiment,
     Folder,
     FolderOptions,
     Out,
@@ -27,6 +30,7 @@ from raw2logit.tasks.config import TrainingConfig
 
 if TYPE_CHECKING:
     from raw2logit.datasets import RawDataset, Split
+    from raw2logit.drift.synthesis import SynthesisResult
 
 
 def synthesis(
@@ -44,6 +48,9 @@ def synthesis(
     training: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008
     out: Out = Path("runs/synthesis"),
     models: Path | None = None,
+    experiment: Experiment = None,
+    run_name: str = "synthesis",
+    config: Config = None,
     tracking_uri: str | None = None,
 ) -> None:
     """Train one task model a view and split, test each on all views, write the report.
@@ -66,6 +73,9 @@ def synthesis(
         training: Options of each training.
         out: Folder of the run.
         models: Folder of trained models; default OUT/models.
+        experiment: Of the run in the lab; default as published.
+        run_name: What the lab calls the run.
+        config: YAML file of options; those of the command line come first.
         tracking_uri: MLflow address; default $MLFLOW_TRACKING_URI, else a SQLite file in runs/lab.
     """
     from raw2logit.datasets import open_dataset
@@ -74,7 +84,7 @@ def synthesis(
 
     trained = parse_views(train_views or views)
     dataset = open_dataset(data, root, intensity=intensity, **dataclasses.asdict(folder))
-    parts = splitting.deal(dataset, splits, default=2, seed=seed)
+    parts = splitting.deal(dataset, splits, default=2, seed=seed, lab=tracking_uri)
     check_model(dataset, training)
     claim_folder(out)
     with show_progress() as progress:
@@ -85,8 +95,16 @@ def synthesis(
             training,
             out,
             parts,
-            {"intensity": intensity, **splitting.config(parts), "seed": seed},
+            {
+                "root": None if root is None else str(root),
+                **dataclasses.asdict(folder),
+                "intensity": intensity,
+                **splitting.config(parts),
+                "seed": seed,
+            },
             models=models,
+            experiment=experiment,
+            run_name=run_name,
             tracking_uri=tracking_uri,
             progress=progress,
         )
@@ -103,6 +121,8 @@ def run_and_report(
     options: Mapping[str, Any],
     *,
     models: Path | None,
+    experiment: str | None,
+    run_name: str,
     tracking_uri: str | None,
     progress: Progress,
 ) -> Path:
@@ -117,47 +137,63 @@ def run_and_report(
         splits: The parts.
         options: What ``config.yaml`` says beside this; ``seed`` is that of the trainings.
         models: Folder of trained models; None: ``out/models``.
+        experiment: Of the run in the lab; None: as published.
+        run_name: What the lab calls the run.
         tracking_uri: MLflow address; None: as `raw2logit.lab.tracking` chooses.
         progress: Told of every step.
     """
     from raw2logit.drift.synthesis import run_synthesis
-    from raw2logit.lab.tracking import track_run
+    from raw2logit.lab.tracking import default_experiment
+    from raw2logit.report.keeper import RunKeeper
     from raw2logit.report.synthesis import report_synthesis
     from raw2logit.tasks.training import LoadedData
 
     config = {
         "data": dataset.name,
-        "camera": dataset.camera.to_dict(),
         "train_views": list(train_views),
         "test_views": list(test_views),
         **options,
-        "training": dataclasses.asdict(training),
+        **dataclasses.asdict(training),
+        RESOLVED: {"camera": dataset.camera.to_dict(), "splits": len(splits)},
     }
+    experiment = experiment or default_experiment(
+        "synthesis", attack=False, learned=False, data=dataset.name
+    )
     loaded = LoadedData.of(dataset, progress)
-    result = run_synthesis(
+    with RunKeeper(
+        out,
         loaded,
-        train_views,
-        test_views,
-        training,
-        models or out / "models",
         splits,
-        seed=options["seed"],
-        progress=progress,
-    )
-    progress("writing and tracking the report", 0, 1)
-    files = report_synthesis(result, loaded, config, out)
-    summary = result.summary()
-    track_run(
-        files,
-        experiment="raw2logit synthesis",
-        params={key: value for key, value in config.items() if key != "training"}
-        | dataclasses.asdict(training),
-        metrics={
-            f"own_view_{result.primary_metric}": summary["own_view"]["mean"],
-            "mean_drop": summary["mean_drop"]["mean"],
-            "worst_drop": summary["worst"]["drop_mean"] if summary["worst"] else None,
-        },
+        config,
+        kind="synthesis",
+        experiment=experiment,
+        name=run_name,
         uri=tracking_uri,
-    )
-    progress("writing and tracking the report", 1, 1)
+    ) as keeper:
+        result = run_synthesis(
+            loaded,
+            train_views,
+            test_views,
+            training,
+            models or out / "models",
+            splits,
+            seed=options["seed"],
+            progress=progress,
+        )
+        progress("writing and tracking the report", 0, 1)
+        files = report_synthesis(result, loaded, config, out)
+        for number in range(len(splits)):
+            keeper.measured(number, _figures(result.one_split(number)))
+        keeper.finish(_figures(result), files)
+        progress("writing and tracking the report", 1, 1)
     return files[0]
+
+
+def _figures(result: SynthesisResult) -> dict[str, float | None]:
+    """Return what a lab shows of a synthesis, or of one split of it."""
+    summary = result.summary()
+    return {
+        f"own_view_{result.primary_metric}": summary["own_view"]["mean"],
+        "mean_drop": summary["mean_drop"]["mean"],
+        "worst_drop": summary["worst"]["drop_mean"] if summary["worst"] else None,
+    }

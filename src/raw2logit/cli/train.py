@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from raw2logit.cli._config import CONFIG_FILE, RESOLVED, require_same
 from raw2logit.cli._console import claim_folder, show_progress
 from raw2logit.cli._options import (
+    Config,
     Data,
+    Experiment,
     Folder,
     FolderOptions,
-    Out,
     Root,
     Seed,
     SplitOptions,
     Splits,
     Splitting,
 )
-from raw2logit.tasks.config import TrainingConfig
+from raw2logit.tasks.config import AttackConfig, TrackConfig, TrainingConfig
+
+if TYPE_CHECKING:
+    from raw2logit.tasks.training import Start
 
 
 def train(
@@ -31,75 +38,151 @@ def train(
     intensity: float = 1.0,
     view: str = "bi,s,ga",
     pipeline: Literal["static", "parametrized"] = "static",
+    pipeline_from: str | None = None,
+    model_from: str | None = None,
     splits: Splits = None,
     splitting: Splitting = SplitOptions(),  # noqa: B008
     seed: Seed = 0,
     training: Annotated[TrainingConfig, Parameter(name="*")] = TrainingConfig(),  # noqa: B008
-    out: Out = Path("runs/train"),
+    attack: Annotated[AttackConfig, Parameter(name="*", consume_multiple=True)] = AttackConfig(),  # noqa: B008
+    track: Annotated[TrackConfig, Parameter(name="*")] = TrackConfig(),  # noqa: B008
+    experiment: Experiment = None,
+    run_name: str = "train",
+    log_model: bool = True,
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    config: Config = None,
     tracking_uri: str | None = None,
 ) -> None:
     """Train a task model on raw data, with the pipeline inside, and test it on held-out groups.
 
-    The folder gets the trained models, config.yaml, results.csv, results.json, splits.json and
-    report.html. A killed call keeps the splits that it had finished.
+    The folder gets the trained models, config.yaml, results.csv, results.json, splits.json,
+    report.html, and one folder a split with its models and what --track-... keeps of its images.
+    The same call again, or --resume, continues one that was killed.
 
     Args:
         data: The data set.
         root: Where data sets lie; default $RAW2LOGIT_DATA, else ./data.
         folder: Options of folder:PATH.
         intensity: Exposure to train and test at.
-        view: The pipeline's demosaic, sharpen and denoise, for instance me,u,ga.
+        view: The pipeline's demosaic, sharpen and denoise, for instance me,u,ga; or none, neural.
         pipeline: static: the view as it is; parametrized: its parameters are learned too.
+        pipeline_from: Start from this pipeline: a file, the folder of a run, runs:/ID or
+            models:/NAME/VERSION.
+        model_from: Start from this task model, named in the same ways; --model is then its own.
         splits: Train / validation / test splits; default 1.
         splitting: How the data is split.
         seed: Of splits and trainings.
         training: Options of each training.
-        out: Folder of the run.
+        attack: Turn the pipeline against the task model.
+        track: What is kept of images.
+        experiment: Of the run in the lab; default by what is done, as published.
+        run_name: What the lab calls the run.
+        log_model: Register the trained models in the lab.
+        out: Folder of the run; default runs/RUN_NAME- and digits that stand for the options.
+        resume: Continue the run in --out with the options that it was started with.
+        config: YAML file of options; those of the command line come first.
         tracking_uri: MLflow address; default $MLFLOW_TRACKING_URI, else a SQLite file in runs/lab.
     """
     from raw2logit.datasets import open_dataset
     from raw2logit.isp.presets import parse_view
-    from raw2logit.lab.tracking import track_run
+    from raw2logit.lab.tracking import default_experiment
+    from raw2logit.report.animation import check_animation
+    from raw2logit.report.keeper import RunKeeper, digest_of, metrics_of
     from raw2logit.report.training import report_training
     from raw2logit.tasks.runs import run_training
     from raw2logit.tasks.training import LoadedData, check_model
 
     parse_view(view)
+    check_animation(track)
     dataset = open_dataset(data, root, intensity=intensity, **dataclasses.asdict(folder))
-    parts = splitting.deal(dataset, splits, default=1, seed=seed)
-    config = {
-        "data": dataset.name,
-        "camera": dataset.camera.to_dict(),
+    parts = splitting.deal(dataset, splits, default=1, seed=seed, lab=tracking_uri)
+    start, training = _start(pipeline_from, model_from, training, tracking_uri)
+    if start.model is None:
+        check_model(dataset, training)
+    learned = pipeline == "parametrized"
+    experiment = experiment or default_experiment(
+        "train", attack=attack.attack, learned=learned, data=dataset.name
+    )
+    options: dict[str, Any] = {
+        "data": data,
+        "root": None if root is None else str(root),
+        **dataclasses.asdict(folder),
         "intensity": intensity,
         "view": view,
         "pipeline": pipeline,
+        "pipeline_from": pipeline_from,
+        "model_from": model_from,
         **splitting.config(parts),
         "seed": seed,
-        "training": dataclasses.asdict(training),
+        **dataclasses.asdict(training),
+        **dataclasses.asdict(attack),
+        **dataclasses.asdict(track),
+        "experiment": experiment,
+        "run_name": run_name,
+        "log_model": log_model,
+        RESOLVED: {"camera": dataset.camera.to_dict(), "splits": len(parts)},
     }
-    check_model(dataset, training)
+    options = json.loads(json.dumps(options))  # lists for tuples, as a file gives them back
+    out = out or Path("runs") / f"{_file_name(run_name)}-{digest_of(options)}"
+    if resume:
+        require_same(out / CONFIG_FILE, options)
     claim_folder(out)
     with show_progress() as progress:
         loaded = LoadedData.of(dataset, progress)
-        result = run_training(
+        with RunKeeper(
+            out,
             loaded,
-            view,
-            training,
-            out / "models",
             parts,
-            learn_pipeline=pipeline == "parametrized",
-            seed=seed,
-            progress=progress,
-        )
-        progress("writing and tracking the report", 0, 1)
-        files = report_training(result, loaded, config, out)
-        track_run(
-            files,
-            experiment="raw2logit train",
-            params={key: value for key, value in config.items() if key != "training"}
-            | dataclasses.asdict(training),
-            metrics={f"test_{name}": numbers["mean"] for name, numbers in result.metrics().items()},
+            options,
+            kind="train",
+            experiment=experiment,
+            name=run_name,
+            register_models=log_model,
+            track=track,
             uri=tracking_uri,
-        )
-        progress("writing and tracking the report", 1, 1)
+        ) as keeper:
+            result = run_training(
+                loaded,
+                view,
+                training,
+                out / "models",
+                parts,
+                learn_pipeline=learned,
+                start=start,
+                attack=attack,
+                seed=seed,
+                observer=keeper,
+                progress=progress,
+            )
+            progress("writing and tracking the report", 0, 1)
+            files = report_training(result, loaded, options, out)
+            keeper.finish(metrics_of(result), files)
+            progress("writing and tracking the report", 1, 1)
     print(files[0])
+
+
+def _start(
+    pipeline_from: str | None,
+    model_from: str | None,
+    training: TrainingConfig,
+    tracking_uri: str | None,
+) -> tuple[Start, TrainingConfig]:
+    """Fetch what the training begins with; a task model brings its architecture."""
+    from raw2logit.lab.models import load_pipeline, load_task
+    from raw2logit.tasks.config import is_own_model
+    from raw2logit.tasks.training import Start
+
+    pipeline = model = None
+    if pipeline_from is not None:
+        pipeline = load_pipeline(pipeline_from, tracking_uri=tracking_uri)
+    if model_from is not None:
+        own = training.model if is_own_model(training.model) else None
+        found = load_task(model_from, model=own, tracking_uri=tracking_uri)
+        training = dataclasses.replace(training, model=found.name)
+        model = found.state_dict()
+    return Start(pipeline, model), training
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.+-]+", "-", text).strip("-.") or "run"

@@ -7,7 +7,7 @@ diagonal of the resulting grid is the performance without drift.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,18 @@ class SynthesisResult:
     splits: list[Split]
     baselines: list[float]
     histories: dict[str, list[list[dict[str, float]]]]
+
+    def one_split(self, number: int) -> SynthesisResult:
+        """Return what was measured on one split, counted from 0."""
+        return replace(
+            self,
+            measurements=[
+                replace(row, split=0) for row in self.measurements if row.split == number
+            ],
+            splits=[self.splits[number]],
+            baselines=[self.baselines[number]],
+            histories={view: [runs[number]] for view, runs in self.histories.items()},
+        )
 
     def grid(self, metric: str | None = None) -> Grid:
         """Return ``(splits, train views, test views)`` of a metric (None: the primary one)."""

@@ -14,10 +14,16 @@ from raw2logit.report.common import METRIC_NAMES, score
 from raw2logit.report.figures import save_png
 from raw2logit.report.html import Picture, Report, Section, Table, write_report
 from raw2logit.report.run import provenance, write_run
-from raw2logit.tasks.runs import TrainingResult
+from raw2logit.tasks.runs import ATTACKED, TrainingResult
 from raw2logit.tasks.training import LoadedData
 
 _N_SAMPLES = 4
+_OF_ATTACKS = (
+    "An attack by gradient finds a bad pipeline, not the worst one; how bad, depends on its "
+    "learning rate, its epochs and the weight of the distance.",
+    "The attacking pipeline was learned on the training part, and was chosen on the validation "
+    "part.",
+)
 
 
 def report_training(
@@ -36,25 +42,39 @@ def report_training(
         The files that were written, ``report.html`` first.
     """
     metrics = result.metrics()
-    primary = result.tasks[0].primary_metric
-    learned = config["pipeline"] == "parametrized"
-    default = parametrized_pipeline(data.dataset.camera, result.view).freeze()
+    task = result.tasks[0]
+    primary = task.primary_metric
+    attacked = task.attack is not None
+    learned = attacked or config["pipeline"] == "parametrized"
+    default = (
+        task.attack.default
+        if task.attack
+        else (parametrized_pipeline(data.dataset.camera, result.view).freeze())
+    )
     summary: dict[str, Any] = {"metric": primary, "metrics": metrics}
+    if attacked:
+        summary["metrics_before_attack"] = result.metrics(result.view)
     if learned:
         summary["pipeline"] = [_natural_parameters(task.pipeline) for task in result.tasks]
     files = write_run(folder, config, summary, result.measurements, result.splits, data)
     curves = common.curves({result.view: [task.history for task in result.tasks]}, primary)
     pipelines: dict[str, Pipeline] = {result.view: default}
     if learned:
-        pipelines["learned"] = result.tasks[0].pipeline.eval()
+        pipelines[ATTACKED if attacked else "learned"] = task.pipeline.eval()
     samples = common.pick_samples(data, result.splits[0].test, _N_SAMPLES)
     gallery = common.gallery(data, pipelines, samples)
     for name, picture in (("curves", curves), ("views", gallery)):
         files.append(save_png(picture, folder / f"{name}.png"))
     name = METRIC_NAMES[primary]
+    name = name.capitalize() if name.islower() else name
     mean, std = metrics[primary]["mean"], metrics[primary]["std"]
     baseline = sum(result.baselines) / len(result.baselines)
     by_image = data.dataset.group_noun == "image" or common.leaks(result.splits, data)
+    verdict = f"{name} on held-out {'images' if by_image else 'groups'}: "
+    if attacked:
+        before = result.metrics(result.view)[primary]
+        verdict += f"{score(primary, before['mean'], before['std'])}, attacked: "
+    verdict += score(primary, mean, std)
     sections = [
         Section(
             "What the task model sees", figures=[Picture(gallery, caption=common.GALLERY_CAPTION)]
@@ -67,15 +87,16 @@ def report_training(
                     ["metric on the test parts", "mean", "per split"],
                     [
                         [
-                            METRIC_NAMES[metric],
+                            METRIC_NAMES[metric] + (f", {shown}" if attacked else ""),
                             score(metric, numbers["mean"], numbers["std"]),
                             "  ".join(
                                 score(metric, row.value)
                                 for row in result.measurements
-                                if row.metric == metric
+                                if (row.metric, row.test_view) == (metric, shown)
                             ),
                         ]
-                        for metric, numbers in metrics.items()
+                        for shown in result.shown
+                        for metric, numbers in result.metrics(shown).items()
                     ],
                     align="lrl",
                 ),
@@ -84,17 +105,20 @@ def report_training(
         ),
     ]
     if learned and _natural_parameters(default):
-        sections.append(Section("The learned pipeline", tables=[_parameter_table(result, default)]))
+        title = "The attacking pipeline" if attacked else "The learned pipeline"
+        sections.append(Section(title, tables=[_parameter_table(result, default)]))
     report = Report(
         title="Training report",
         subtitle=f"{data.dataset.name}: {len(data.raw)} raw images, view {result.view}, "
-        f"{config['pipeline']} pipeline, {len(result.splits)} split(s)",
-        verdict=f"{name.capitalize() if name.islower() else name} on held-out "
-        f"{'images' if by_image else 'groups'}: "
-        f"{score(primary, mean, std)}",
+        f"{'attacking' if attacked else config['pipeline']} pipeline, {len(result.splits)} "
+        "split(s)",
+        verdict=verdict,
         verdict_detail=f"A model that never looks at the image: {score(primary, baseline)}.",
         sections=sections,
-        not_controlled=common.not_controlled(result.splits, data),
+        not_controlled=[
+            *common.not_controlled(result.splits, data),
+            *(_OF_ATTACKS if attacked else ()),
+        ],
         provenance=provenance(config, data.fingerprint),
     )
     return [write_report(report, folder / "report.html"), *files]
@@ -118,6 +142,8 @@ def _parameter_table(result: TrainingResult, default: Pipeline) -> Table:
     end = _natural_parameters(result.tasks[0].pipeline)
     rows = []
     for name, values in start.items():
+        if len(end.get(name, [])) != len(values):
+            continue  # the training began at a pipeline of other steps
         change = max(abs(a - b) for a, b in zip(values, end[name], strict=True))
         rows.append([name, _few(values), _few(end[name]), f"{change:.2g}"])
     return Table(

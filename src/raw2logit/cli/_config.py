@@ -1,0 +1,87 @@
+"""Options from a YAML file: ``--config FILE``, or of a run that is resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from raw2logit.errors import InputError, MissingDataError
+
+if TYPE_CHECKING:
+    from cyclopts import App
+    from cyclopts.argument import ArgumentCollection
+
+CONFIG_FILE = "config.yaml"
+"""Lies in the folder of a run and holds its options."""
+RESOLVED = "resolved"
+"""The part of it that tells what came of the options, and is none itself."""
+
+
+def read_options(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Take what a command line leaves open from the file that it names; for cyclopts.
+
+    Raises:
+        MissingDataError: There is no such file.
+        InputError: It is no YAML of options.
+    """
+    from cyclopts.config import Dict
+
+    if (path := _file(arguments)) is None:
+        return
+    options = {key: value for key, value in _load(path).items() if value is not None}
+    options.pop(RESOLVED, None)
+    Dict(options, source=str(path), use_commands_as_keys=False)(app, commands, arguments)
+
+
+def _file(arguments: ArgumentCollection) -> Path | None:
+    given = {
+        argument.name: [token.value for token in argument.tokens]
+        for argument in arguments
+        if argument.tokens
+    }
+    if named := given.get("--config"):
+        return Path(named[-1])
+    if "--resume" in given and (out := given.get("--out")):
+        path = Path(out[-1]) / CONFIG_FILE
+        if not path.is_file():
+            raise MissingDataError(f"--resume: {path}: not there: {out[-1]} holds no run to resume")
+        return path
+    return None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    import yaml
+
+    if not path.is_file():
+        raise MissingDataError(f"--config {path}: no such file")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"--config {path}: no YAML ({error})") from error
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise InputError(f"--config {path}: expected lines of `option: value`")
+    return content
+
+
+def require_same(path: Path, config: dict[str, Any]) -> None:
+    """Raise `InputError` unless a file holds just these options.
+
+    Args:
+        path: ``config.yaml`` of the run that is to be resumed.
+        config: The options now.
+    """
+    if not path.is_file():
+        raise MissingDataError(f"--resume: {path}: not there: {path.parent} holds no run to resume")
+    old = _load(path)
+    for key in _in_order(old, config):
+        if old.get(key) != config.get(key):
+            option = key.replace("_", "-")
+            raise InputError(
+                f"--resume: {path} says {option} {old.get(key)}, not {config.get(key)}: leave the "
+                "option out, or name another --out"
+            )
+
+
+def _in_order(*mappings: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
