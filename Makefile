@@ -11,6 +11,10 @@ PYTEST_ARGS ?=
 LOCK_ARGS ?=
 PIP_ARGS ?= $(if $(CI),--quiet)
 
+# Tests run in several processes of one thread each (WORKERS= for one process).
+WORKERS ?= --numprocesses auto --maxprocesses 8 --dist loadfile
+SIDE_BY_SIDE := OMP_NUM_THREADS=1
+
 BIN := .venv/bin
 BIN_OLDEST := .venv-oldest/bin
 
@@ -26,13 +30,13 @@ demo: install ## Make data, train, and compare views, into runs/demo (DEMO_ARGS=
 	$(BIN)/raw2logit demo --root data -o runs/demo $(DEMO_ARGS)
 
 test: install ## Run the tests (PYTEST_ARGS=...)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(SIDE_BY_SIDE) $(BIN)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
 
 test-slow: install ## Run the tests marked slow
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 test-oldest: .venv-oldest/.installed ## Run the tests with the oldest supported dependencies
-	$(BIN_OLDEST)/python -m pytest $(PYTEST_ARGS)
+	$(SIDE_BY_SIDE) $(BIN_OLDEST)/python -m pytest $(WORKERS) $(PYTEST_ARGS)
 
 bench: .venv/.bench ## Time the ISP against classical recipes, into benchmarks/RESULTS.md (BENCH_ARGS=...)
 	$(BIN)/python benchmarks/isp.py $(BENCH_ARGS)

@@ -1,6 +1,8 @@
 """What the README tells a newcomer to type."""
 
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,12 +10,15 @@ import torch
 
 import raw2logit as r2l
 from raw2logit.cli import app, main
+from raw2logit.lab.models import write_models
+from raw2logit.tasks.config import TrainingConfig
+from raw2logit.tasks.training import build_task
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 # Language and text of each fenced block.
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
 COMMANDS = [
-    line.split()[1:]
+    shlex.split(line)[1:]
     for language, block in BLOCKS
     if not language
     for line in block.splitlines()
@@ -22,7 +27,7 @@ COMMANDS = [
 
 
 def test_every_command_parses() -> None:
-    assert len(COMMANDS) == 14
+    assert len(COMMANDS) == 20
     for words in COMMANDS:
         app.parse_args(words, exit_on_error=False, print_error=False)
 
@@ -38,9 +43,13 @@ def test_every_python_block_runs(
     )
     generate = ["data", "generate", "microscopy", "--count", "4", "--size", "32", "--workers", "1"]
     assert main(generate) == 0
+    dataset = r2l.RawMicroscopy("data")
+    task = build_task(dataset, "bi,s,ga", TrainingConfig(), learn_pipeline=False, seed=0)
+    write_models(task, dataset, Path("models"))
+    shutil.copy(dataset.files[0], "tile.tif")
     names: dict[str, object] = {}
     blocks = [block for language, block in BLOCKS if language == "python"]
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         exec(block.replace("torch.rand(8, 256, 256)", "torch.rand(2, 16, 16)"), names)
     assert "'gamma': (2, 3, 16, 16)" in capsys.readouterr().out

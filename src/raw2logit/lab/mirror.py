@@ -304,7 +304,8 @@ class _MirroredRun:
 
 
 def _tags(record: RunRecord) -> dict[str, str]:
-    return {RUN_TAG: record.id, KIND_TAG: record.kind, VERSION_TAG: record.version}
+    source = {"mlflow.source.name": f"raw2logit {record.kind}", "mlflow.source.type": "LOCAL"}
+    return {RUN_TAG: record.id, KIND_TAG: record.kind, VERSION_TAG: record.version, **source}
 
 
 def _start_of(record: RunRecord) -> int:
