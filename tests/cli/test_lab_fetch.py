@@ -40,7 +40,8 @@ def test_a_fetched_model_runs_in_three_lines(
 
     assert main(["lab", "fetch", run, "--what", "all", "--out", "whole"]) == 0
     assert (own_folder / "whole/split-1/stages/epoch 1.png").is_file()
-    capsys.readouterr()
+    # 8 files: by name.
+    assert "whole/split-1/stages/epoch 1.png" in capsys.readouterr().out.splitlines()
 
     assert main(["lab", "fetch", run[:6], "-o", "mine"]) == 2
     assert "is there already" in capsys.readouterr().err
@@ -50,6 +51,16 @@ def test_a_fetched_model_runs_in_three_lines(
     assert main(["lab", "fetch", "other", "-o", "mine"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("raw2logit: run 'other': none has this id or name")
+
+
+def test_many_files_are_counted(own_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    client = mlflow.MlflowClient(tracking_uri())
+    keep_run(client, own_folder / "run", name="large", tasks=[a_task(), a_task(seed=1)])
+    capsys.readouterr()
+    assert main(["lab", "fetch", "large", "--what", "all", "-o", "whole"]) == 0
+    assert capsys.readouterr().out == "whole: 15 files, in it split-1/ split-2/\n"
+    assert main(["lab", "fetch", "large", "-o", "models"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
 
 
 def test_the_folder_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -95,6 +96,14 @@ def rewrite(path: Path, change: dict[str, object], *, lose: str | None = None) -
     save_file(state, path, {"raw2logit.pipeline": json.dumps({**description, **change})})
 
 
+def steps_of(path: Path) -> list[dict[str, Any]]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        found: list[dict[str, Any]] = json.loads(file.metadata()["raw2logit.pipeline"])["steps"]
+    return found
+
+
 def test_files_of_another_kind_or_version(tmp_path: Path) -> None:
     path = save_pipeline(static_pipeline(OTHER), tmp_path / "isp.safetensors")
     rewrite(path, {"format": 99})
@@ -115,6 +124,75 @@ def test_files_of_another_kind_or_version(tmp_path: Path) -> None:
     rewrite(path, {"dtype": "float32", "camera": {"name": "x", "cfa": "XTRANS"}})
     with pytest.raises(InputError, match=r"isp.safetensors: camera 'x': CFA 'XTRANS'"):
         load_pipeline(path)
+
+
+def layer(height_px: object, width_px: object, name: str = "additive_layer") -> dict[str, object]:
+    options = {"height_px": height_px, "width_px": width_px}
+    return {"name": name, "family": "additive_layer", "code": "add", "options": options}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        layer(50_000, 50_000),
+        layer(10**9, 1),
+        layer(1e9, 4),
+        layer(-1, 4),
+        layer("4", 4),
+        layer(4, 4, "elsewhere"),
+    ],
+)
+def test_an_added_layer_is_as_large_as_the_file_holds(
+    options: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isp = static_pipeline(OTHER).inserted(
+        "additive_layer", steps.AdditiveLayer(4, 4), before="gamma"
+    )
+    path = save_pipeline(isp, tmp_path / "isp.safetensors")
+    assert load_pipeline(path).steps["additive_layer"].options == {"height_px": 4, "width_px": 4}
+    monkeypatch.setattr(steps.AdditiveLayer, "__init__", lambda *_, **__: pytest.fail("is built"))
+    entries = steps_of(path)
+    rewrite(path, {"steps": [*entries[:-2], options, entries[-1]]})
+    with pytest.raises(InputError, match=r"^[^\n]*isp.safetensors: holds no pipeline[^\n]*layer"):
+        load_pipeline(path)
+
+
+@pytest.mark.parametrize(
+    ("code", "options"),
+    [
+        ("k", {"sigma_px": 1e5}),
+        ("ga", {"sigma_px": 1e9}),
+        ("ga", {"sigma_px": float("nan")}),
+        ("tv", {"iterations": 10**12}),
+        ("wa", {"levels": 10**9}),
+        ("nl", {"search_px": 10**6}),
+    ],
+)
+def test_steps_that_would_never_end(code: str, options: dict[str, object], tmp_path: Path) -> None:
+    path = save_pipeline(static_pipeline(OTHER, f"bi,s,{code}"), tmp_path / "isp.safetensors")
+    entries = steps_of(path)
+    (entry,) = [entry for entry in entries if entry["family"] == "denoise"]
+    entry["options"] |= options
+    rewrite(path, {"steps": entries})
+    (name,) = options
+    with pytest.raises(InputError, match=f"'denoise': {name} is .*, the largest is 1000"):
+        load_pipeline(path)
+
+
+def test_descriptions_that_say_two_things(tmp_path: Path) -> None:
+    path = save_pipeline(static_pipeline(OTHER), tmp_path / "isp.safetensors")
+    rewrite(path, {"steps": [*steps_of(path), steps_of(path)[-1]]})
+    with pytest.raises(InputError, match="two steps are called 'gamma'"):
+        load_pipeline(path)
+    save_pipeline(static_pipeline(OTHER), path)
+    rewrite(path, {"view": {"bi": "s"}})
+    with pytest.raises(InputError, match="view is no name"):
+        load_pipeline(path)
+    rewrite(path, {"format": "9" * 10**5})
+    with pytest.raises(InputError, match=r"pipeline format '9") as caught:
+        load_pipeline(path)
+    assert len(str(caught.value)) < 200 + len(str(path))
+    assert str(caught.value).count(str(path)) == 1
 
 
 def test_a_step_without_a_code_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -102,6 +102,17 @@ def test_models_of_all_splits(lab: str, tmp_path: Path) -> None:
     assert [done for _, done, _ in told] == list(range(len(below(whole)) + 1))
 
 
+def test_what_is_no_place_for_files(bare: tuple[str, str], tmp_path: Path) -> None:
+    lab, run = bare
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match=r"file: is a file: name a folder"):
+        fetch_run(run, tmp_path / "file", what="all", tracking_uri=lab, overwrite=True)
+    (tmp_path / "splits.json").mkdir()
+    with pytest.raises(InputError, match=r"splits.json: is a folder: move it"):
+        fetch_run(run, tmp_path, what="all", tracking_uri=lab, overwrite=True)
+    assert below(tmp_path) == {"file"}
+
+
 def test_files_that_are_there_stay(bare: tuple[str, str], tmp_path: Path) -> None:
     lab, run = bare
     mine = tmp_path / "splits.json"

@@ -106,6 +106,11 @@ torch.save(logits, sys.argv[3])
 """
 
 
+def test_a_place_with_a_name_too_long_for_one() -> None:
+    with pytest.raises(MissingDataError, match=r"^x{200}: File name too long$"):
+        r2l.load_pipeline("x" * 5000)
+
+
 @torch.no_grad()
 def test_a_fresh_process_says_the_same(tmp_path: Path) -> None:
     for kind in MODELS:

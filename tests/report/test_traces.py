@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from PIL import Image
 from safetensors import safe_open
 
 from raw2logit.errors import InputError
-from raw2logit.report._canvas import display_range, number, wrap
+from raw2logit.report._canvas import Tile, display_range, draw_grid, number, wrap
+from raw2logit.report._trace_sheets import _words
 from raw2logit.report.traces import TraceWriter
 from raw2logit.tasks.config import TrackConfig
 from tests.report.traced import EVERYTHING, Named, made_up
@@ -408,5 +410,27 @@ def test_text() -> None:
     assert "".join(lines) == name
     assert len(lines) == 2
     assert lines[0].endswith("_")
-    assert wrap(name, 130, 1)[0].endswith("…")
+    assert wrap(name, 130, 1)[0].startswith("…")
     assert wrap("short", 130, 3) == ["short"]
+    # Names differ at their ends.
+    long = wrap("a sample with a very long name, " * 6 + "number 17", 130, 3)
+    assert len(long) == 3
+    assert long[-1].startswith("…")
+    assert long[-1].endswith("number 17")
+
+
+def test_text_that_people_did_not_mean_to_be_drawn() -> None:
+    assert wrap("two\nlines\xa0\x07", 130, 3) == ["two lines \ufffd"]
+    started = time.monotonic()
+    lines = wrap("x" * 50_000 + "17", 130, 3)
+    assert len(lines) == 3
+    assert lines[-1].endswith("17")
+    tile = Tile(np.zeros((8, 8, 3), np.uint8), [("a\nb" + "y" * 50_000, "black")])
+    draw_grid([[tile]], title="a\nb" + "z" * 50_000)
+    assert time.monotonic() - started < 5
+
+
+def test_numbers_below_small_pictures_are_whole() -> None:
+    verdict = {"predicted": -1234.5678, "true": -2345.6789, "error": -1111.1111}
+    for text in _words(verdict, "regression"):
+        assert wrap(text, 112, 1) == [text]

@@ -85,6 +85,7 @@ class TestTorchvision:
             ("resnet18", ("fc",), {}),
             ("mobilenet_v3_small", ("classifier.3",), {}),
             ("squeezenet1_1", ("classifier.1",), {}),
+            ("regnet_y_400mf", ("fc",), {}),
             ("googlenet", ("fc",), {"init_weights": False}),
         ],
     )

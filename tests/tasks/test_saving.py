@@ -166,7 +166,10 @@ def test_what_is_no_task_model(kept: Path, tmp_path: Path) -> None:
         ({"n_outputs": 10**12}, "holds no task model.*1000000000000 outputs for 2 classes"),
         ({"model": 7}, "holds no task model.*no names"),
         ({"model": "no_such_net"}, "unknown task model 'no_such_net'"),
+        ({"model": "no" * 10**5}, "unknown task model '(no){100}': .{,200}"),
         ({"model": "timm:vit_giant_patch14_224"}, "holds no task model.* of timm:vit_giant"),
+        # Of as many classes as the file has room for, built in full it would take 2.5 GB.
+        ({"model": "regnet_y_128gf"}, "holds no task model.* of regnet_y_128gf is missing"),
         ({"model": "os:system"}, "holds a model of .*pass model="),
         ({"model": "evil.py:Net"}, "holds a model of .*pass model="),
         ({"view": ["bi"]}, "holds no task model.*no names"),

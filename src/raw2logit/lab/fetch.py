@@ -77,8 +77,7 @@ def fetch_run(
         files = [file for prefix, place in places.items() for file in _wanted(place, prefix, what)]
         if not files:
             raise _nothing(found, what, places)
-        if not overwrite:
-            _refuse_to_replace(folder, files)
+        _refuse_to_replace(folder, files, overwrite=overwrite)
         return _bring(folder, files, progress)
 
 
@@ -177,7 +176,11 @@ def _wanted(artifacts: Artifacts, prefix: str, what: What) -> Iterator[_File]:
 
 
 def _nothing(run: Run, what: What, places: dict[str, Artifacts]) -> MissingDataError:
-    kept = [prefix + name for prefix, place in places.items() for name in place.names()]
+    kept = [
+        prefix + (name if name.isprintable() else repr(name))
+        for prefix, place in places.items()
+        for name in place.names()
+    ]
     wanted = {"both": "pipeline and no task model", "task": "task model", "all": "file"}
     listed = f"it has {' '.join(kept[:_SHOWN])}; get it with --what all" if kept else "it has none"
     return MissingDataError(
@@ -185,7 +188,14 @@ def _nothing(run: Run, what: What, places: dict[str, Artifacts]) -> MissingDataE
     )
 
 
-def _refuse_to_replace(folder: Path, files: list[_File]) -> None:
+def _refuse_to_replace(folder: Path, files: list[_File], *, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file: name a folder")
+    for file in files:
+        if (folder / file.target).is_dir():
+            raise InputError(f"{folder / file.target}: is a folder: move it, or name another")
+    if overwrite:
+        return
     there = [target for file in files if (target := folder / file.target).exists()]
     if there:
         raise InputError(

@@ -97,9 +97,13 @@ def _load(
 
 
 def _local_file(kind: Kind, where: Path) -> Path:
-    if where.is_file():
-        return where
-    if not where.is_dir():
+    try:
+        if where.is_file():
+            return where
+        is_folder = where.is_dir()
+    except OSError as error:  # a name that is too long, or a place that is not to be looked into
+        raise MissingDataError(f"{str(where)[:200]}: {error.strerror}") from error
+    if not is_folder:
         raise MissingDataError(f"{where}: no such file or folder")
     for path in (where / f"{kind}.safetensors", where / file_of(kind)):
         if path.is_file():

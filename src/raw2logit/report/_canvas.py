@@ -37,6 +37,8 @@ _CELL_PX = 112
 _LABEL_PX = 132
 _LEAST_PX = 560
 """A sheet is at least so wide, for the text above it."""
+_LONGEST = 400
+"""So many letters of a text go into no line: no more are measured."""
 _PERCENTILE = 99.5
 _FAR_BELOW = 0.25
 """Negative values beyond this share of the largest are more than overshoot."""
@@ -154,8 +156,12 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def wrap(text: str, width_px: int, most_lines: int) -> list[str]:
-    """Break a name where it is too long, after a ``_`` or ``/`` if it has one there."""
+    """Break a name where it is too long, after a ``_`` or ``/`` if it has one there.
+
+    What does not go into the lines is left out before the name's end, where names differ.
+    """
     lines: list[str] = []
+    text = _one_line(text)
     while text and len(lines) < most_lines - 1 and _width(text) > width_px:
         end = len(text)
         while end > 1 and _width(text[:end]) > width_px:
@@ -164,7 +170,19 @@ def wrap(text: str, width_px: int, most_lines: int) -> list[str]:
         end = at if at > end // 2 else end
         lines.append(text[:end])
         text = text[end:]
-    return [*lines, _cut(text, width_px)]
+    if _width(text) > width_px:
+        while text and _width("\u2026" + text) > width_px:
+            text = text[1:]
+        text = "\u2026" + text
+    return [*lines, text]
+
+
+def _one_line(text: str) -> str:
+    """Return what of a text can be measured and drawn in a line; people name classes and files."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]}\u2026{text[-_LONGEST // 2 :]}"
+    plain = (" " if letter.isspace() else letter for letter in text)
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in plain)
 
 
 @lru_cache(maxsize=8)
@@ -182,6 +200,7 @@ def _width(text: str, size_px: int = TEXT_PX, *, bold: bool = False) -> float:
 
 
 def _cut(text: str, width_px: float, size_px: int = TEXT_PX, *, bold: bool = False) -> str:
+    text = _one_line(text)
     if _width(text, size_px, bold=bold) <= width_px:
         return text
     while text and _width(text + "\u2026", size_px, bold=bold) > width_px:

@@ -275,7 +275,7 @@ def _words(verdict: Mapping[str, str | float | bool], task: Task) -> list[str]:
     predicted, true, error = (
         number(float(verdict[key]), 4) for key in ("predicted", "true", "error")
     )
-    return [f"predicted {predicted}", f"true {true}, error {error}"]
+    return [f"predicted {predicted}", f"true {true}", f"error {error}"]
 
 
 def _draw_contours(picture: Pixels, target: Tensor, prediction: Tensor) -> None:

@@ -6,13 +6,14 @@ import copy
 import difflib
 import inspect
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from raw2logit.errors import InputError
 from raw2logit.files import sha256_of
@@ -148,6 +149,29 @@ def check_output(model: nn.Module, name: str, expected: tuple[int, ...], size: t
         )
 
 
+class ShapesOnly(TorchFunctionMode):
+    """In its block, parameters of torchvision's models have shapes and take no memory.
+
+    What is computed from other tensors has its values, as in the block of a ``meta`` device it has
+    not: RegNets compute their widths so.
+    """
+
+    _MADE = (torch.empty, torch.zeros, torch.ones)
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the function returns
+        """Make what is new on the ``meta`` device."""
+        options = dict(kwargs or {})
+        if func in self._MADE and options.get("device") is None:
+            options["device"] = "meta"
+        return func(*args, **options)
+
+
 _CLASSIFICATION = "a torchvision classification model, timm:NAME, or module:Class of your own"
 _SEGMENTATION = (
     "an encoder of segmentation_models_pytorch, tu-NAME for timm's, smp:Architecture/encoder, or "
@@ -193,7 +217,7 @@ def _build_torchvision(name: str, n_outputs: int, *, pretrained: bool) -> nn.Mod
         if not pretrained:
             return fresh
         # The head is what changes its shape with the number of classes.
-        with torch.device("meta"):
+        with ShapesOnly():
             other = dict(build(n_outputs + 1, initialise=False).named_parameters())
         heads = {
             parameter.rpartition(".")[0]
@@ -267,7 +291,7 @@ def _check_encoder(name: str, encoder: str) -> None:
 def _unknown(name: str, known: Iterable[str], kinds: str) -> InputError:
     close = difflib.get_close_matches(name.lower(), known, n=4)
     hint = f"close are {' '.join(close)}; " if close else ""
-    return InputError(f"unknown task model {name!r}: {hint}give {kinds}")
+    return InputError(f"unknown task model {name[:200]!r}: {hint}give {kinds}")
 
 
 @contextmanager

@@ -13,20 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from raw2logit.datasets.base import Task
-from raw2logit.errors import InputError, MissingDataError
+from raw2logit.errors import InputError
 from raw2logit.files import atomic_path
+from raw2logit.isp.saving import described, doubting, read_safetensors
 from raw2logit.tasks.config import is_own_model
-from raw2logit.tasks.models import build_classifier, build_segmenter, provenance
+from raw2logit.tasks.models import ShapesOnly, build_classifier, build_segmenter, provenance
 
 if TYPE_CHECKING:
     from raw2logit.tasks.base import RawTask
 
 _KEY = "raw2logit.task"
 _FORMAT = 1
-_WRONG = (
-    *(ArithmeticError, AttributeError, LookupError, MemoryError),
-    *(NotImplementedError, RuntimeError, TypeError, ValueError),
-)
 
 
 class TaskModel(nn.Module):
@@ -168,33 +165,13 @@ def load_task_file(path: Path | str, model: str | None = None) -> TaskModel:
         MissingDataError: There is no such file.
         InputError: The file is no task model, or holds one of somebody's own and `model` is None.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = Path(path)
-    if not path.is_file():
-        raise MissingDataError(f"{path}: no such file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise InputError(f"{path}: cannot be read as safetensors ({error})") from error
-    try:
-        description = json.loads(metadata[_KEY])
-        if description["format"] != _FORMAT:
-            raise InputError(
-                f"task model format {description['format']!r}, this version reads {_FORMAT}"
-            )
+    metadata, state = read_safetensors(path)
+    with doubting(path, "task model that save_task wrote"):
+        description = described(metadata, _KEY, "task model", _FORMAT)
         loaded = _build(description, state, model)
         loaded.load_state_dict(state)
         _check_normalisation(loaded)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except _WRONG as error:
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"{path}: holds no task model that save_task wrote ({type(error).__name__}: {reason})"
-        ) from error
     return loaded.requires_grad_(False).eval()
 
 
@@ -235,14 +212,9 @@ def _check_sizes(name: str, task: Task, n_classes: int, state: Mapping[str, Tens
     if task == "classification" and n_classes not in sizes:
         raise ValueError(f"no tensor for {n_classes} classes")
     _import_library(name, task)
-    try:
-        with torch.device("meta"):
-            expected = _network(name, task, n_classes).state_dict()
-    except InputError:
-        if name.lower().startswith("regnet_"):
-            # torchvision computes their widths with tensors, which have no values here.
-            return
-        raise
+    of_torchvision = task != "segmentation" and ":" not in name
+    with ShapesOnly() if of_torchvision else torch.device("meta"):
+        expected = _network(name, task, n_classes).state_dict()
     for key, tensor in expected.items():
         found = state.get(f"model.{key}")
         if found is None or found.shape != tensor.shape:

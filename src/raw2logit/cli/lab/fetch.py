@@ -9,6 +9,9 @@ from cyclopts import Parameter
 from raw2logit.cli._console import show_progress
 from raw2logit.cli._options import Out
 
+_BY_NAME = 12
+"""So many files are printed one a line, as the models of six splits are."""
+
 
 def fetch(
     run: str,
@@ -43,5 +46,10 @@ def fetch(
             overwrite=overwrite,
             progress=progress,
         )
-    for file in files:
-        print(file)
+    if len(files) <= _BY_NAME:
+        for file in files:
+            print(file)
+        return
+    folders = sorted({file.relative_to(out).parts[0] for file in files if file.parent != out})
+    inside = f", in it {' '.join(f'{name}/' for name in folders)}" if folders else ""
+    print(f"{out}: {len(files)} files{inside}")
