@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 import warnings
 from pathlib import Path
 
@@ -13,7 +15,9 @@ import yaml
 
 import raw2logit as r2l
 from raw2logit.cli import main
+from raw2logit.files import find_leftovers
 from raw2logit.lab.record import read_history, read_run, read_splits_of
+from raw2logit.report._claim import lock, unlock
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -23,8 +27,9 @@ SMALL = ["--epochs", "2", "--batch-size", "8", "--accelerator", "cpu"]
 @pytest.fixture(scope="module")
 def microscopy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("root")
-    words = ["--count", "48", "--size", "32", "--workers", "1", "--root", str(root)]
-    assert main(["data", "generate", "microscopy", *words]) == 0
+    words = ["--size", "32", "--workers", "1", "--root", str(root)]
+    assert main(["data", "generate", "microscopy", "--count", "48", *words]) == 0
+    assert main(["data", "generate", "drone", "--count", "12", *words]) == 0
     return root
 
 
@@ -141,7 +146,7 @@ def test_the_same_options_go_on_in_the_same_run(microscopy: Path, own_folder: Pa
 def test_resume_takes_the_options_of_the_run(
     microscopy: Path, own_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(microscopy, "-o", "out", "--view", "ma,u,ga", "--attack-weight", "3") == 0
+    assert train(microscopy, "-o", "out", "--view", "ma,u,ga", "--lr", "0.003") == 0
     before = Path("out/results.csv").read_bytes()
     first = read_run(Path("out"))
     (Path("out/results.csv")).unlink()
@@ -179,12 +184,16 @@ def test_options_from_a_file(
     capsys.readouterr()
     for text, message in (
         ("epoch: 3", "epoch"),
+        ("data: drone", "data generate drone"),
+        ("train: 3", 'Unknown option: "[train]"'),
+        ("data: {a: 1}", "data is no plain value"),
+        ("config: mine.yaml", "names another file"),
         ("epochs: many", "Invalid value for [epochs] from bad.yaml"),
         ("- a", "expected lines of `option: value`"),
         ("a: [", "no YAML"),
     ):
         Path("bad.yaml").write_text(text)
-        assert main(["train", "--config", "bad.yaml"]) == 2
+        assert main(["train", "--root", "nowhere", "--config", "bad.yaml"]) == 2
         said = capsys.readouterr().err
         assert message in said
         assert said.count("\n") == 1
@@ -263,3 +272,121 @@ def test_a_run_that_fails_is_marked(
     monkeypatch.setattr(training, "write_report", full_disk)
     assert train(microscopy, "-o", "out") == 2
     assert read_run(Path("out")).status == "failed"
+
+
+@pytest.mark.parametrize(
+    ("words", "without"),
+    [
+        (["--attack-weight", "3"], "--attack"),
+        (["--attack-layer"], "--attack"),
+        (["--track-every-epoch"], "--track-processing or the like"),
+        (["--track-n-images", "2"], "--track-processing or the like"),
+        (["--pipeline-lr", "0.3"], "--pipeline parametrized"),
+    ],
+)
+def test_options_that_change_nothing_are_told_of(
+    microscopy: Path,
+    own_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    without: str,
+) -> None:
+    with warnings.catch_warnings(action="always", category=UserWarning):
+        assert train(microscopy, "--freeze-model", *words) == 2  # so it ends before it begins
+    assert f"warning: {words[0]} has no effect without {without}" in capsys.readouterr().err
+
+
+def test_models_that_do_not_fit_the_data(
+    microscopy: Path, own_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(microscopy, "-o", "one") == 0
+    camera = dataclasses.replace(r2l.Camera.preset("microscopy"), cfa="GRBG")
+    r2l.save_pipeline(r2l.static_pipeline(camera), "other.safetensors")
+    images = sorted(microscopy.rglob("*.tiff"))[:18]
+    for number, image in enumerate(images):
+        place = Path("others", f"kind{number % 9}")
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(image, place)
+    others = ["--data", "folder:others", "--camera", "microscopy", "--split-by", "image"]
+    capsys.readouterr()
+    for words, message in (
+        (["--pipeline-from", "other.safetensors"], "is for GRBG mosaics, but"),
+        ([*others, "--model-from", "one"], "one: knows the classes BAS"),
+        (
+            ["--data", "drone", "--split-by", "image", "--model-from", "one"],
+            "is for classification",
+        ),
+        (["--pipeline-from", "one", "--view", "me,u,me"], "own, which is bi,s,ga"),
+        (["--attack", "--view", "bi,s,me", "--attack-parameters", "denoise"], "has bl"),
+        (["--freeze-model", "--model-from", "one"], "nothing can learn"),
+    ):
+        root = [] if "--camera" in words else ["--root", str(microscopy)]
+        assert main(["train", "--model", "tiny.py:Tiny", *SMALL, *root, *words, "-o", "two"]) == 2
+        said = capsys.readouterr().err
+        assert message in said
+        assert said.count("\n") == 1  # before any data is read
+    assert not Path("two").exists()
+
+
+def test_a_pipeline_that_is_given_brings_its_view(microscopy: Path, own_folder: Path) -> None:
+    pipeline = r2l.parametrized_pipeline(r2l.Camera.preset("microscopy"), "me,u,ga")
+    with torch.no_grad():
+        pipeline.steps["gamma"].log_gamma.fill_(1.0)  # type: ignore[union-attr,operator]
+    r2l.save_pipeline(pipeline, "given.safetensors")
+    words = ["--pipeline-from", "given.safetensors", "--pipeline", "parametrized"]
+    assert train(microscopy, *words, "--pipeline-lr", "1e-9", "-o", "out") == 0
+    assert yaml.safe_load(Path("out/config.yaml").read_text())["view"] == "me,u,ga"
+    page = Path("out/report.html").read_text()
+    assert "view me,u,ga" in page
+    assert "The training began at models of another run" in page
+    row = page.partition("gamma.gamma</th>")[2].partition("</tr>")[0]
+    assert row.count(">2.718<") == 2  # start and learned
+    # A step of one's own: then it has no view to be called by.
+    layer = r2l.isp.steps.AdditiveLayer()
+    own = pipeline.inserted("additive_layer", layer, before="gamma")
+    r2l.save_pipeline(own, "own.safetensors")
+    assert train(microscopy, "--pipeline-from", "own.safetensors", "-o", "own") == 0
+    assert main(["train", "--resume", "-o", "own"]) == 0
+    assert yaml.safe_load(Path("own/config.yaml").read_text())["view"] == "own"
+
+
+def test_resume_never_throws_another_run_away(
+    microscopy: Path, own_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = Path("root")
+    shutil.copytree(microscopy, root)
+    assert train(root, "-o", "out") == 0
+    first = read_run(Path("out"))
+    labels = root / "microscopy" / "labels" / "Ma190c_annotations.dat"
+    lines = labels.read_text().splitlines()
+    image = next(root.rglob(f"{lines[0].split()[0]}.tiff"))
+    image.write_bytes(next(root.rglob(f"{lines[1].split()[0]}.tiff")).read_bytes())
+    capsys.readouterr()
+    assert main(["train", "--resume", "-o", "out"]) == 2
+    assert "holds another run (data_fingerprint differs)" in capsys.readouterr().err
+    assert read_run(Path("out")) == first
+    assert Path("out/split-1/task/task.safetensors").is_file()
+
+
+def test_one_command_at_a_time(
+    microscopy: Path, own_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("out").mkdir()
+    held = lock(Path("out"))
+    assert train(microscopy, "-o", "out") == 2
+    assert "another command is at work in it" in capsys.readouterr().err
+    assert not list(Path("out").iterdir())
+    unlock(held)
+    assert train(microscopy, "-o", "out") == 0
+    unlock(lock(Path("out")))  # a run that has ended lets others in
+
+
+def test_what_others_are_writing_beside_the_run_stays(microscopy: Path, own_folder: Path) -> None:
+    assert train(microscopy, "-o", ".") == 0
+    other = Path("elsewhere") / ".x.raw2logit-0123abcd.txt"
+    own = Path("models") / ".y.raw2logit-0123abcd.txt"
+    for path in (other, own):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    assert train(microscopy, "-o", ".") == 0
+    assert find_leftovers(Path()) == [other]

@@ -146,6 +146,42 @@ def test_the_additive_layer_lies_before_gamma_and_can_be_saved(tmp_path: Path) -
         pipeline(raw.mT)
 
 
+def test_a_layer_that_is_asked_for_learns_whatever_else_may_change() -> None:
+    config = AttackConfig(attack=True, attack_layer=True, attack_parameters=("gamma",))
+    pipeline = attacking_pipeline(static_pipeline(CAMERA), config, (6, 8))
+    families = pipeline.parameters_by_family()
+    learns = {name for name, values in families.items() if any(v.requires_grad for v in values)}
+    assert learns == {"gamma", "additive_layer"}
+    # A second attack goes on with the layer of the first.
+    again = attacking_pipeline(pipeline, config, (6, 8))
+    assert list(again.steps) == list(pipeline.steps)
+    gamma = dataclasses.replace(config, attack_layer=False)
+    families = attacking_pipeline(pipeline, gamma).parameters_by_family()
+    assert not any(value.requires_grad for value in families["additive_layer"])
+
+
+@pytest.mark.parametrize("distance", ["l2", "ssim"])
+def test_mixed_precision_is_kept_from_the_distance(distance: str) -> None:
+    raw = 0.3 + 0.2 * torch.rand(2, 16, 16, generator=torch.Generator().manual_seed(0))
+    default = static_pipeline(CAMERA)
+    config = AttackConfig(attack=True, attack_distance=distance)  # type: ignore[arg-type]
+    attack = Attack(default, config)
+    view = default(raw) + 1e-3
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = attack.distance(view, raw)
+    torch.testing.assert_close(mixed, attack.distance(view, raw), rtol=0, atol=0)
+
+
+def test_what_cannot_be_attacked_shows_before_anything_is_trained() -> None:
+    attack = AttackConfig(attack=True, attack_parameters=("denoise",))
+    with pytest.raises(InputError, match="nothing of that to change"):
+        training.check_model(Levels("classification"), CONFIG, "bi,s,me", attack=attack)
+    frozen = dataclasses.replace(CONFIG, freeze_model=True)
+    with pytest.raises(InputError, match="nothing can learn"):
+        training.check_model(Levels("classification"), frozen)
+    training.check_model(Levels("classification"), frozen, learn_pipeline=True)
+
+
 def test_a_model_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     data = Levels("classification").loaded()
     task = run_training(data, "bi,s,ga", CONFIG, tmp_path, two_splits(data)[:1]).tasks[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import signal
 from pathlib import Path
 
 import pytest
@@ -51,11 +52,12 @@ class Watcher:
     """Writes down the epochs that it sees, and ends the training at one of them."""
 
     end_at: int | None = None
+    by: type[BaseException] = Killed
     seen: list[int] = dataclasses.field(default_factory=list)
 
     def on_epoch(self, task: RawTask, epoch: int) -> None:
         if epoch == self.end_at:
-            raise Killed
+            raise self.by
         self.seen.append(epoch)
 
 
@@ -88,6 +90,25 @@ def test_goes_on_from_the_last_checkpoint(tmp_path: Path, end_at: int, task: str
     assert_same(undisturbed, train(tmp_path / "b", second, task=task))
     assert second.seen == list(range(end_at if end_at > 1 else 0, CONFIG.epochs + 1))
     assert [place.suffix for place in (tmp_path / "b").iterdir()] == [""]
+
+
+def test_ctrl_c_comes_through_and_the_training_goes_on(tmp_path: Path) -> None:
+    undisturbed = train(tmp_path / "a", None)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "b", Watcher(3, KeyboardInterrupt))
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert_same(undisturbed, train(tmp_path / "b", None))
+
+
+def test_a_kill_just_before_the_end_leaves_no_checkpoint(tmp_path: Path) -> None:
+    train(tmp_path, None)
+    (kept,) = tmp_path.iterdir()
+    left = tmp_path / f"{kept.name}.unfinished"
+    left.mkdir()
+    (left / "last.ckpt").write_bytes(b"large")
+    train(tmp_path, None)
+    assert list(tmp_path.iterdir()) == [kept]
 
 
 def test_killed_again_and_again(tmp_path: Path) -> None:

@@ -31,7 +31,15 @@ def read_options(app: App, commands: tuple[str, ...], arguments: ArgumentCollect
         return
     options = {key: value for key, value in _load(path).items() if value is not None}
     options.pop(RESOLVED, None)
-    Dict(options, source=str(path), use_commands_as_keys=False)(app, commands, arguments)
+    if nested := [key for key, value in options.items() if isinstance(value, dict)]:
+        raise InputError(f"--config {path}: {nested[0]} is no plain value: do not nest options")
+    if "config" in options:
+        raise InputError(f"--config {path}: names another file of options: put all into one")
+    # Under the verb's name: at the top, cyclopts takes what is called like a verb, as --data is,
+    # for that verb's options, and leaves it out.
+    for command in reversed(commands):
+        options = {command: options}
+    Dict(options, source=str(path))(app, commands, arguments)
 
 
 def _file(arguments: ArgumentCollection) -> Path | None:

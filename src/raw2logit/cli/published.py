@@ -51,6 +51,10 @@ _SAME = {
     "out": "out",
     "accelerator": "accelerator",
 }
+_KEEPS_IMAGES = (
+    *("track_processing", "track_processing_gradients", "track_predictions"),
+    *("track_save_tensors", "adv_track_differences"),
+)
 _SAME_FLAGS = {
     "classifier_pretrained": "pretrained",
     "freeze_classifier": "freeze-model",
@@ -117,20 +121,25 @@ def translate(given: argparse.Namespace) -> list[str]:
         )
     if given.test_run:
         given.epochs = given.n_splits = given.check_val_every_n_epoch = 1
-    words = ["train", "--data", _DATA[given.dataset], "--view", view]
+    words = ["train", "--data", _DATA[given.dataset]]
+    if given.processor_uri is None:
+        words += ["--view", view]
     words += ["--pipeline", "parametrized" if learned else "static"]
-    words += ["--model", _model(given)]
-    # One learning rate for both, as published.
-    words += ["--lr", repr(given.lr), "--pipeline-lr", repr(given.lr)]
+    words += ["--model", _model(given), "--lr", repr(given.lr)]
+    if learned:
+        # One learning rate for both, as published.
+        words += ["--pipeline-lr", repr(given.lr)]
     if given.state_dict_uri is None:
         words += _folds(given.train_size)
     else:
         given.n_splits = None
+    if not any(getattr(given, name) for name in _KEEPS_IMAGES):
+        given.track_n_images = None
     for name, option in _SAME.items():
         if (value := getattr(given, name)) is not None:
             words += [f"--{option}", str(value)]
     words += [f"--{option}" for name, option in _SAME_FLAGS.items() if getattr(given, name)]
-    if given.adv_training:
+    if given.adv_parameters != ["all"]:
         words += ["--attack-parameters", *(_FAMILIES[name] for name in given.adv_parameters)]
     if not given.log_model:
         words.append("--no-log-model")

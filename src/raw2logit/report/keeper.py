@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import secrets
-import shutil
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,24 +20,21 @@ import yaml
 
 from raw2logit.datasets import Split
 from raw2logit.datasets.splits import SPLITS_FILE, write_splits
-from raw2logit.errors import MissingDataError
-from raw2logit.files import remove_leftovers, write_text
+from raw2logit.files import write_text
 from raw2logit.isp import static_pipeline
 from raw2logit.lab.mirror import Mirror
 from raw2logit.lab.models import write_models
 from raw2logit.lab.record import (
-    RUN_FILE,
     SPLIT_FILE,
     RunRecord,
     SplitRecord,
     flat,
     read_history,
-    read_run,
-    read_splits_of,
     split_folder,
     write_history,
     write_record,
 )
+from raw2logit.report._claim import lock, same_or_new, unlock
 from raw2logit.report.animation import check_animation
 from raw2logit.report.run import versions
 from raw2logit.report.traces import TraceWriter
@@ -78,6 +74,7 @@ class RunKeeper:
         name: str,
         register_models: bool = True,
         track: TrackConfig | None = None,
+        resume: bool = False,
         uri: str | None = None,
     ) -> None:
         """Prepare a run.
@@ -93,6 +90,7 @@ class RunKeeper:
             name: Of the run.
             register_models: Whether the lab registers the trained models.
             track: What is kept of images; None: nothing.
+            resume: The folder must hold the very same run.
             uri: Address of the lab.
 
         Raises:
@@ -117,16 +115,29 @@ class RunKeeper:
             register_models=register_models,
             files=[CONFIG_FILE, SPLITS_FILE],
         )
+        self._resume = resume
+        self._lock: int | None = None
         self._mirror = Mirror(folder, uri)
         self._told = -math.inf
 
     def __enter__(self) -> Self:
-        """Write the record and show it."""
-        self._record = _same_or_new(self._folder, self._record)
-        write_text(self._folder / CONFIG_FILE, yaml.safe_dump(dict(self._config), sort_keys=False))
-        write_record(self._folder, self._record)
-        write_splits(self._folder / SPLITS_FILE, self._data.dataset, self._splits)
-        self._mirror.update()
+        """Write the record and show it.
+
+        Raises:
+            InputError: Another process is at work in the folder; or the run there is to be resumed,
+                and is another one.
+        """
+        self._lock = lock(self._folder)
+        try:
+            self._record = same_or_new(self._folder, self._record, resume=self._resume)
+            config = yaml.safe_dump(dict(self._config), sort_keys=False)
+            write_text(self._folder / CONFIG_FILE, config)
+            write_record(self._folder, self._record)
+            write_splits(self._folder / SPLITS_FILE, self._data.dataset, self._splits)
+            self._mirror.update()
+        except BaseException:
+            unlock(self._lock)
+            raise
         return self
 
     def __exit__(
@@ -136,9 +147,12 @@ class RunKeeper:
         traceback: TracebackType | None,
     ) -> None:
         """Mark a run that ended by an error as failed; one that was interrupted stays as it is."""
-        if isinstance(error, Exception):
-            write_record(self._folder, replace(self._record, status="failed"))
-            self._mirror.update()
+        try:
+            if isinstance(error, Exception):
+                write_record(self._folder, replace(self._record, status="failed"))
+                self._mirror.update()
+        finally:
+            unlock(self._lock)
 
     def observe(self, number: int, seed: int) -> SplitKeeper:
         """Return who keeps a split while it trains."""
@@ -221,7 +235,8 @@ class SplitKeeper:
 
     def finish(self, task: RawTask, measurements: Sequence[Measurement]) -> None:
         """Keep what came out of the training."""
-        best = min(task.history, key=lambda row: row["val_loss"])
+        rated = [row for row in task.history if not math.isnan(row["val_loss"])]
+        best = min(rated, key=lambda row: row["val_loss"])
         track = self._run._track
         rows = {int(row["epoch"]): row for row in task.history}
         rows = {epoch: self._rows.get(epoch, {}) | row for epoch, row in rows.items()}
@@ -276,23 +291,3 @@ def metrics_of(result: TrainingResult) -> dict[str, float | None]:
 
 def _known(metrics: Mapping[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if value is not None}
-
-
-def _same_or_new(folder: Path, record: RunRecord) -> RunRecord:
-    """Return the record that lies in the folder if it is of the very same run, else the new one."""
-    try:
-        old = read_run(folder)
-    except MissingDataError:
-        old = None
-    if old is not None:
-        same = (old.kind, old.experiment, old.name, old.params) == (
-            *(record.kind, record.experiment, record.name),
-            record.params,
-        )
-        if same:
-            remove_leftovers(folder)
-            return replace(record, id=old.id, started=old.started)
-        for place, _ in read_splits_of(folder):
-            shutil.rmtree(place)
-        (folder / RUN_FILE).unlink()
-    return record

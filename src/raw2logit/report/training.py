@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import Tensor
 
-from raw2logit.isp import FAMILIES, Pipeline, parametrized_pipeline
+from raw2logit.isp import FAMILIES, Pipeline, static_pipeline
 from raw2logit.report import common
 from raw2logit.report.common import METRIC_NAMES, score
 from raw2logit.report.figures import save_png
 from raw2logit.report.html import Picture, Report, Section, Table, write_report
 from raw2logit.report.run import provenance, write_run
 from raw2logit.tasks.runs import ATTACKED, TrainingResult
-from raw2logit.tasks.training import LoadedData
+from raw2logit.tasks.training import FROM_SCRATCH, LoadedData
 
 _N_SAMPLES = 4
 _OF_ATTACKS = (
@@ -23,6 +23,10 @@ _OF_ATTACKS = (
     "learning rate, its epochs and the weight of the distance.",
     "The attacking pipeline was learned on the training part, and was chosen on the validation "
     "part.",
+)
+_OF_GIVEN_MODELS = (
+    "The training began at models of another run. If that was trained on images of these test "
+    "parts, scores are too high: take its splits with --splits-from."
 )
 
 
@@ -46,11 +50,7 @@ def report_training(
     primary = task.primary_metric
     attacked = task.attack is not None
     learned = attacked or config["pipeline"] == "parametrized"
-    default = (
-        task.attack.default
-        if task.attack
-        else (parametrized_pipeline(data.dataset.camera, result.view).freeze())
-    )
+    default = _before(result, data, learned=learned)
     summary: dict[str, Any] = {"metric": primary, "metrics": metrics}
     if attacked:
         summary["metrics_before_attack"] = result.metrics(result.view)
@@ -58,7 +58,7 @@ def report_training(
         summary["pipeline"] = [_natural_parameters(task.pipeline) for task in result.tasks]
     files = write_run(folder, config, summary, result.measurements, result.splits, data)
     curves = common.curves({result.view: [task.history for task in result.tasks]}, primary)
-    pipelines: dict[str, Pipeline] = {result.view: default}
+    pipelines = {} if default is None else {result.view: default}
     if learned:
         pipelines[ATTACKED if attacked else "learned"] = task.pipeline.eval()
     samples = common.pick_samples(data, result.splits[0].test, _N_SAMPLES)
@@ -104,7 +104,7 @@ def report_training(
             ],
         ),
     ]
-    if learned and _natural_parameters(default):
+    if learned and default is not None and _natural_parameters(default):
         title = "The attacking pipeline" if attacked else "The learned pipeline"
         sections.append(Section(title, tables=[_parameter_table(result, default)]))
     report = Report(
@@ -118,10 +118,23 @@ def report_training(
         not_controlled=[
             *common.not_controlled(result.splits, data),
             *(_OF_ATTACKS if attacked else ()),
+            *((_OF_GIVEN_MODELS,) if result.start != FROM_SCRATCH else ()),
         ],
         provenance=provenance(config, data.fingerprint),
     )
     return [write_report(report, folder / "report.html"), *files]
+
+
+def _before(result: TrainingResult, data: LoadedData, *, learned: bool) -> Pipeline | None:
+    """Return the pipeline before it learned; None if that was a network of random weights."""
+    task = result.tasks[0]
+    if task.attack is not None:
+        return task.attack.default
+    if not learned:
+        return task.pipeline
+    if result.start.pipeline is not None or result.view == "neural":
+        return result.start.pipeline
+    return static_pipeline(data.dataset.camera, result.view)
 
 
 def _natural_parameters(pipeline: Pipeline) -> dict[str, list[float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 
+import torch
 from torch import Tensor, nn
 
 from raw2logit.errors import InputError
@@ -41,11 +42,15 @@ class Attack(nn.Module):
         return self.config.attack_weight * self.distance(view, raw) - loss
 
     def distance(self, view: Tensor, raw: Tensor) -> Tensor:
-        """Return the distance of `view` to the default view of `raw`, averaged over the batch."""
-        reference: Tensor = self.default(raw)
-        if self.config.attack_distance == "ssim":
-            return 1 - ssim(view, reference).mean()
-        return (view - reference).square().mean()
+        """Return the distance of `view` to the default view of `raw`, averaged over the batch.
+
+        Outside of mixed precision: half the digits are too few for the variances of SSIM.
+        """
+        with torch.autocast(view.device.type, enabled=False):
+            reference: Tensor = self.default(raw)
+            if self.config.attack_distance == "ssim":
+                return 1 - ssim(view, reference).mean()
+            return (view - reference).square().mean()
 
 
 def attacking_pipeline(
@@ -55,14 +60,14 @@ def attacking_pipeline(
 
     Args:
         default: The pipeline before the attack.
-        config: What may change.
+        config: What may change. A layer that an earlier attack has added learns on.
         size: Height and width of the images, for the additive layer.
 
     Raises:
         InputError: There is nothing that may change.
     """
     pipeline = copy.deepcopy(default).freeze()
-    if config.attack_layer:
+    if config.attack_layer and "additive_layer" not in pipeline.steps:
         dtype = next((parameter.dtype for parameter in pipeline.parameters()), None)
         layer = AdditiveLayer(*(size or (1, 1)), dtype=dtype)
         before = "gamma" if "gamma" in pipeline.steps else None
@@ -72,7 +77,7 @@ def attacking_pipeline(
         for parameter in parameters:
             parameter.requires_grad_(config.changes(family))
     if not any(parameter.requires_grad for parameter in pipeline.parameters()):
-        has = " ".join(pipeline.parameters_by_family())
+        has = " ".join(pipeline.parameters_by_family()) or "no parameters"
         raise InputError(
             f"--attack-parameters {' '.join(config.attack_parameters)}: the pipeline has nothing "
             f"of that to change: it has {has}"

@@ -126,7 +126,8 @@ class AttackConfig:
         attack_weight: Of the distance to the default view, which the attack keeps small.
         attack_distance: l2: mean squared difference; ssim: 1 minus the structural similarity.
         attack_parameters: What may change: all settings, or families of them.
-        attack_layer: Also learn a layer that is added to every image before gamma.
+        attack_layer: Also learn a layer that is added to every image before gamma; to learn
+            nothing else, --attack-parameters additive_layer.
     """
 
     attack: bool = False
@@ -153,6 +154,8 @@ class AttackConfig:
 
     def changes(self, family: str) -> bool:
         """Tell whether a family of steps learns."""
+        if family == "additive_layer" and self.attack_layer:
+            return True
         return "all" in self.attack_parameters or family in self.attack_parameters
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -73,11 +76,7 @@ def fit(
         InputError: The training diverged, the checkpoint is broken, or nothing can learn.
     """
     config = task.config
-    if not any(parameter.requires_grad for parameter in task.parameters()):
-        raise InputError(
-            "nothing can learn: the task model is frozen and so is the pipeline; leave "
-            "--freeze-model out, or use --pipeline parametrized"
-        )
+    require_learnable(task)
     device = choose_device(config)
     if config.precision == "16-mixed" and device.type == "cpu":
         raise InputError("--precision 16-mixed: needs a GPU; use bf16-mixed or 32-true")
@@ -100,6 +99,7 @@ def fit(
         quiet("lightning.pytorch"),
         warnings.catch_warnings(),
         torch.random.fork_rng(devices=devices),
+        _interruptible(),
     ):
         torch.manual_seed(seed)  # inside the fork: dropout has no generator argument
         # The data is in memory: workers would only copy it.
@@ -124,13 +124,33 @@ def fit(
             _resume(trainer, task, batches, looks, checkpoint)
         else:
             trainer.fit(task, batches, looks)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     if not keeper.best:
         raise InputError(
             "the training diverged: no epoch had a finite validation loss; use a lower --lr"
         )
     task.load_state_dict(keeper.best)
+
+
+def require_learnable(task: RawTask) -> None:
+    """Raise `InputError` if every parameter is frozen."""
+    if not any(parameter.requires_grad for parameter in task.parameters()):
+        raise InputError(
+            "nothing can learn: the task model is frozen and so is the pipeline; leave "
+            "--freeze-model out, or use --pipeline parametrized"
+        )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C through: Lightning makes an exit of it, and leaves the process deaf to it."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 def _resume(

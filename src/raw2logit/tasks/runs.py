@@ -42,6 +42,7 @@ class TrainingResult:
             the attacking pipeline, called `ATTACKED`.
         splits: The parts that were used.
         baselines: One a split: a model that never looks at the image, see `blind_baseline`.
+        start: Where each training began.
     """
 
     view: str
@@ -49,6 +50,7 @@ class TrainingResult:
     measurements: list[Measurement]
     splits: list[Split]
     baselines: list[float]
+    start: Start = FROM_SCRATCH
 
     @property
     def shown(self) -> list[str]:
@@ -168,7 +170,7 @@ def run_training(
         tasks.append(task)
         measurements += rows
     baselines = [blind_baseline(data, split.test) for split in splits]
-    return TrainingResult(view, tasks, measurements, list(splits), baselines)
+    return TrainingResult(view, tasks, measurements, list(splits), baselines, start)
 
 
 def _measure(

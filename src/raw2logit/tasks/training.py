@@ -28,7 +28,7 @@ from raw2logit.tasks.attack import Attack, attacking_pipeline
 from raw2logit.tasks.base import RawTask
 from raw2logit.tasks.classification import ClassificationTask
 from raw2logit.tasks.config import AttackConfig, TrainingConfig, is_own_model
-from raw2logit.tasks.fitting import Observer, choose_device, fit
+from raw2logit.tasks.fitting import Observer, choose_device, fit, require_learnable
 from raw2logit.tasks.models import build_classifier, build_segmenter, check_output, provenance
 from raw2logit.tasks.regression import RegressionTask
 from raw2logit.tasks.segmentation import SegmentationTask
@@ -155,10 +155,23 @@ def build_task(
     return task
 
 
-def check_model(dataset: RawDataset, config: TrainingConfig) -> None:
-    """Build the task model for nothing: what is wrong with it shows before data is read."""
-    with torch.random.fork_rng(devices=[]):
-        _build_model(dataset, config)
+def check_model(
+    dataset: RawDataset,
+    config: TrainingConfig,
+    view: str = "bi,s,ga",
+    *,
+    learn_pipeline: bool = False,
+    start: Start = FROM_SCRATCH,
+    attack: AttackConfig = NO_ATTACK,
+) -> None:
+    """Build the task module for nothing: what is wrong with it shows before data is read.
+
+    Arguments and errors are those of `build_task`; and something must be free to learn.
+    """
+    task = build_task(
+        dataset, view, config, learn_pipeline=learn_pipeline, seed=0, start=start, attack=attack
+    )
+    require_learnable(task)
 
 
 def _build_model(dataset: RawDataset, config: TrainingConfig) -> nn.Module:
@@ -256,16 +269,16 @@ def train_or_load(
     }
     key = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()[:16]
     folder = models / f"{view.replace(',', '-')}-{key}"
+    unfinished = models / f"{folder.name}.unfinished"
     if folder.is_dir():
         _take(task, folder)
         progress(config.epochs, ", kept from before")
     else:
         expected = (_n_outputs(data.dataset), *((height, width) if data.targets.dim() == 3 else ()))
         check_output(task.model, config.model, expected, data.raw.shape[-2:])
-        unfinished = models / f"{folder.name}.unfinished"
         _fit(task, data, split, unfinished / _CHECKPOINT, seed, start, observer, progress)
         _keep(task, options, folder)
-        shutil.rmtree(unfinished, ignore_errors=True)
+    shutil.rmtree(unfinished, ignore_errors=True)  # a kill may have left it beside the kept model
     return task.cpu().eval()
 
 

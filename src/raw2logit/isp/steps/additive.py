@@ -22,8 +22,14 @@ class AdditiveLayer(Step):
     def __init__(
         self, height_px: int = 1, width_px: int = 1, dtype: torch.dtype | None = None
     ) -> None:
-        """Make a layer for images of one size; of 1 x 1, one value a channel for any size."""
+        """Make a layer for images of one size; of 1 x 1, one value a channel for any size.
+
+        Raises:
+            InputError: The size has no pixels.
+        """
         super().__init__()
+        if min(height_px, width_px) < 1:
+            raise InputError(f"a layer has at least 1 pixel a side, got {height_px} x {width_px}")
         self.layer = nn.Parameter(torch.zeros(3, height_px, width_px, dtype=dtype))
         self.options = {"height_px": height_px, "width_px": width_px}
 
