@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import datetime
 import io
 import json
 import shutil
@@ -14,14 +16,29 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from rich.cells import cell_len
 
 from raw2logit.cli import main
 from raw2logit.cli._table import print_rows
+from raw2logit.lab.query import FoundRun
 from tests.lab.test_query import add_run
 
 # MLflow's own store uses calls that its dependencies deprecate; seen with MLflow 3.17 (2026-11).
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
+FOUND = FoundRun(
+    id="a" * 32,
+    name="n",
+    experiment="e",
+    parent=None,
+    split=None,
+    kind="train",
+    status="FINISHED",
+    started=datetime.datetime.fromtimestamp(0, datetime.UTC),
+    params={},
+    metrics={},
+    tags={},
+)
 GOOD = "metrics.test_accuracy > 0.8 and params.view = 'bi,s,ga'"
 
 
@@ -55,16 +72,44 @@ def test_runs_as_a_table(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, text, notes = run(capsys, "runs")
     assert (code, notes) == (0, "")
     head, new, old = text.splitlines()
-    assert head.split() == [
-        *("id", "experiment", "name", "kind", "status", "started", "splits", "metrics")
+    names = ["id", "started", "experiment", "name", "status", "splits", "metric"]
+    assert head.split() == names
+    assert [new[head.index(name) :].split("  ")[0] for name in ("name", "splits", "metric")] == [
+        *("new", "1", "test_accuracy 0.25")
     ]
-    assert [new[head.index(name) :].split("  ")[0] for name in ("name", "splits", "metrics")] == [
-        "new",
-        "1",
-        "test_accuracy 0.25, a_loss 2",
-    ]
-    assert old[head.index("experiment") :].startswith("first (Train)  old")
-    assert "1970-01-01 00:16:40+00:00" in old
+    assert "1970-01-01 00:16  first (Train)  old" in old
+    # A table's id is enough to fetch.
+    assert main(["lab", "fetch", old[:8], "--what", "all", "-o", "out"]) == 2
+    assert "keeps no file" in capsys.readouterr().err
+    _, text, _ = run(capsys, "query", GOOD, "--columns", "parent", "started")
+    assert text.count(old[:8]) == 3
+
+
+def test_the_figure_of_a_run() -> None:
+    def figure(**metrics: float) -> str | None:
+        return dataclasses.replace(FOUND, metrics=metrics).main_metric()
+
+    assert figure(test_accuracy_std=0.1, test_accuracy=1 / 3, test_a=1.0) == "test_accuracy 0.3333"
+    assert figure(test_mae=4.0, test_r2=0.51237) == "test_r2 0.5124"
+    assert figure(test_b=2.0, test_a=1.0, test_a_std=0.0, a_loss=3.0) == "test_a 1"
+    assert figure(val_loss=1.0, test_a_std=0.0) is None
+
+
+def test_a_table_fits_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    names = ["id", "text", "wide", "n"]
+    print_rows(names, [("a" * 8, "b" * 10_000, "視" * 100, 1), ("a", "b", "c", 2)], "table")
+    head, long, short = capsys.readouterr().out.splitlines()
+    assert head.split() == names
+    assert cell_len(long) == 60
+    assert (long.count("…"), long[-1]) == (2, "1")
+    assert short.split() == ["a", "b", "c", "2"]
+    # Columns keep some width, whatever the terminal.
+    monkeypatch.setenv("COLUMNS", "10")
+    print_rows(names, [("a" * 8, "b" * 100, "c", 1)], "table")
+    assert "b" * 19 + "…" in capsys.readouterr().out
 
 
 def test_runs_as_csv_and_json(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,7 +122,8 @@ def test_runs_as_csv_and_json(lab: str, capsys: pytest.CaptureFixture[str]) -> N
         [("1", None), (None, 1)],
         [(None, 1), ("1", None)],
     )
-    assert rows[-1]["metrics"]["test_accuracy"] == 0.9
+    assert rows[-1]["metrics"] == {"test_accuracy": 0.9, "val_loss": 0.5}
+    assert len(rows[-1]["id"]) == 32
 
 
 def test_limit_of_runs(lab: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,3 +263,21 @@ def test_a_reader_that_has_seen_enough(lab: str) -> None:
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["runs"],
+        ["query", "metrics.a > 0"],
+        ["query", "--sql", "select 1"],
+        ["fetch", "a run", "-o", "out"],
+    ],
+)
+def test_where_no_lab_is_none_is_made(
+    own_folder: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    code, text, errors = run(capsys, *words)
+    assert (code, text, errors.count("\n")) == (2, "", 1)
+    assert "runs/lab/mlflow.db: no such lab: run `raw2logit train` first" in errors
+    assert not list(own_folder.iterdir())

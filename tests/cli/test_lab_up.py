@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -144,3 +145,61 @@ def test_passwords_are_not_repeated() -> None:
     told = explain(ValueError(f"cannot open {address}\nat all"), address)
     assert told == f"{shown(address)}: cannot open {shown(address)} at all"
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("http://me:geheim@lab:5000/x?token=geheim#geheim", "http://me:***@lab:5000/x"),
+        ("postgresql://me@db/lab?sslmode=require&password=geheim", "postgresql://me@db/lab"),
+        ("postgresql://me:ge/geheim@db/lab", "postgresql://..."),
+        ("postgresql://me:ge@geheim@db/lab", "postgresql://..."),
+        ("postgresql://me:ge?geheim@db/lab", "postgresql://..."),
+        ("http://me:ge#geheim@db/lab", "http://..."),
+        ("http://lab:5000", "http://lab:5000"),
+        ("http://[::1]:5000/", "http://[::1]:5000/"),
+        ("sqlite:////home/a@b:c/what?.db", "sqlite:////home/a@b:c/what?.db"),
+        ("mlflow.db", "mlflow.db"),
+    ],
+)
+def test_an_address_is_shown_without_what_it_may_hide(address: str, expected: str) -> None:
+    assert shown(address) == expected
+    if "geheim" in address and "token" not in address:
+        assert "geheim" not in explain(ValueError(f"no geheim at {address}"), address)
+
+
+def test_passwords_of_options_are_not_repeated() -> None:
+    address = "postgresql://me@db/lab?sslpassword=ge%20heim&password=other"
+    told = explain(ValueError("ge heim, ge%20heim, other"), address)
+    assert told == "postgresql://me@db/lab: ***, ***, ***"
+
+
+def test_a_driver_that_is_not_installed() -> None:
+    address = "mysql://me:geheim@db/lab"
+    with pytest.raises(InputError) as caught, lab_errors(address):
+        raise ModuleNotFoundError("No module named 'MySQLdb'")
+    assert str(caught.value) == "mysql://me:***@db/lab: No module named 'MySQLdb'"
+
+
+def test_a_connection_that_the_server_has_closed_is_no_lab_that_is_down() -> None:
+    asked = []
+
+    def serve(listening: socket.socket) -> None:
+        # It keeps the first connection open, and ends it when it is used again.
+        for _ in range(2):
+            connection, _ = listening.accept()
+            with connection:
+                asked.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK")
+                if len(asked) < 3:
+                    asked.append(connection.recv(65536))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve, args=(listening,))
+        thread.start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        for _ in range(2):
+            with lab_errors(address):
+                pass
+        thread.join(timeout=PATIENCE_S)
+    assert len(asked) == 3

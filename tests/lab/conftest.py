@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import shared
 from tests.lab.servers import mlflow_server
 
 
@@ -21,3 +22,10 @@ def lab_server(lab_folder: Path) -> Iterator[str]:
     """Address of a real MLflow server with SQLite; tests share it, so each names its own runs."""
     with mlflow_server(lab_folder) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[shared.Lab]:
+    """A lab as ``raw2logit lab up --shared`` starts it; tests share it."""
+    with shared.running_lab(tmp_path_factory.mktemp("shared") / "lab") as lab:
+        yield lab

@@ -81,5 +81,7 @@ def mlflow_server(folder: Path, backend: str | None = None) -> Iterator[str]:
     command += ["--backend-store-uri", backend or f"sqlite:///{folder / 'mlflow.db'}"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     command += ["--host", "127.0.0.1", "--port", str(port)]
+    # Clients of this process keep connections open, which a stop would wait for.
+    command += ["--uvicorn-opts", "--timeout-graceful-shutdown 1"]
     with running(command, f"{address}/health", folder / "server.log"):
         yield address

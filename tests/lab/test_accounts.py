@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,93 +18,15 @@ from raw2logit.cli import main
 from raw2logit.errors import InputError
 from raw2logit.lab.accounts import has_account, set_account, share
 from raw2logit.lab.errors import lab_errors
-from tests.lab.servers import free_port, running
+from raw2logit.lab.record import read_history, read_run
+from tests.lab.shared import PASSWORDS, Lab, acting, track, write
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
-_PASSWORDS = {
-    "adam": "first-in-the-garden",
-    "olga": "owner-of-the-runs",
-    "rita": "reads-what-is-there",
-    "edna": "edits-what-she-may",
-}
 
-
-@dataclass
-class Lab:
-    """A running lab and what olga keeps there."""
-
-    address: str
-    folder: Path
-    experiment: str = ""
-    run: str = ""
-    model: str = "olga's run pipeline"
-    # The reader's own, to hide behind.
-    own_experiment: str = ""
-    own_run: str = ""
-
-    def send(self, method: str, path: str, name: str | None, **how: Any) -> requests.Response:  # noqa: ANN401
-        login = (name, _PASSWORDS[name]) if name else None
-        return requests.request(method, f"{self.address}{path}", auth=login, timeout=20, **how)
-
-
-@contextmanager
-def acting(name: str, password: str | None = None) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_USERNAME", name)
-        patch.setenv("MLFLOW_TRACKING_PASSWORD", password or _PASSWORDS[name])
-        yield
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    folder = tmp_path_factory.mktemp("shared") / "lab"
-    address = f"http://127.0.0.1:{(port := free_port())}"
-    words = ["lab", "up", "--shared", "--folder", str(folder), "--port", str(port)]
-    words += ["--host", "127.0.0.1", "--allowed-hosts", "lab.example.org"]
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from raw2logit.cli import main; main(sys.argv[1:])",
-    ]
-    first = {
-        "MLFLOW_AUTH_ADMIN_USERNAME": "adam",
-        "MLFLOW_AUTH_ADMIN_PASSWORD": _PASSWORDS["adam"],
-    }
-    log = folder.parent / "log"
-    with running([*command, *words], f"{address}/health", log, first):
-        made = Lab(address, folder)
-        for name in ("olga", "rita", "edna"):
-            with acting("adam"), pytest.MonkeyPatch.context() as patch:
-                patch.setenv("RAW2LOGIT_LAB_PASSWORD", _PASSWORDS[name])
-                assert main(["lab", "account", name, "--tracking-uri", address]) == 0
-        with acting("olga"):
-            made.experiment, made.run = track(made, "olga's")
-            client = mlflow.MlflowClient(address)
-            client.create_registered_model(made.model)
-            client.create_model_version(made.model, f"runs:/{made.run}/a.txt", made.run)
-        with acting("rita"):
-            made.own_experiment, made.own_run = track(made, "rita's")
-        yield made
-
-
-def track(lab: Lab, experiment: str) -> tuple[str, str]:
-    """Do what a run does."""
-    client = mlflow.MlflowClient(lab.address)
-    found = client.get_experiment_by_name(experiment)
-    number = found.experiment_id if found else client.create_experiment(experiment)
-    run = client.create_run(number).info.run_id
-    write(lab, run)
-    client.set_terminated(run)
-    return number, run
-
-
-def write(lab: Lab, run: str) -> None:
-    client = mlflow.MlflowClient(lab.address)
-    client.log_param(run, "lr", 0.1)
-    client.log_metric(run, "accuracy", 0.5, step=1)
-    client.log_text(run, "kept", "a.txt")
-    client.set_tag(run, "written", "yes")
+@pytest.fixture
+def lab(shared_lab: Lab) -> Lab:
+    return shared_lab
 
 
 def state(lab: Lab) -> object:
@@ -137,7 +58,7 @@ def test_the_password_lies_nowhere_in_clear_text(lab: Lab) -> None:
     assert {"accounts.db", "auth.ini", "secret.key"} <= {path.name for path in files}
     for path in files:
         content = path.read_bytes()
-        assert not any(password.encode() in content for password in _PASSWORDS.values()), path
+        assert not any(password.encode() in content for password in PASSWORDS.values()), path
         assert b"password1234" not in content
         if path.name in ("accounts.db", "auth.ini", "secret.key"):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -339,7 +260,7 @@ def test_a_reader_leaves_the_artifacts_alone(lab: Lab) -> None:
             assert lab.send(method, path, None, **how).status_code == 401, path
     # Out of her own experiment into another's. By hand: the client would tidy the path.
     for step in ("..", "%2e%2e", "%252e%252e", "..%5c"):
-        request = requests.Request("PUT", lab.address, data=b"x", auth=("rita", _PASSWORDS["rita"]))
+        request = requests.Request("PUT", lab.address, data=b"x", auth=("rita", PASSWORDS["rita"]))
         prepared = request.prepare()
         path = f"{own}/{step}/{step}/{step}/{tail}/a.txt"
         prepared.url = f"{lab.address}/api/2.0/mlflow-artifacts/artifacts/{path}"
@@ -364,6 +285,16 @@ def test_a_query_beside_the_body_deceives_no_check(lab: Lab) -> None:
         )
         assert answer.status_code == 403
     assert state(lab) == before
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["http://127.0.0.1:1/x", "mlflow-artifacts://127.0.0.1:1/x", "file://127.0.0.1/x", "s3://a/b"],
+)
+def test_a_model_lies_in_the_lab(lab: Lab, source: str) -> None:
+    body = {"name": lab.model, "source": source, "run_id": lab.run}
+    answer = lab.send("POST", "/api/2.0/mlflow/model-versions/create", "olga", json=body)
+    assert (answer.status_code, answer.text) == (403, "source: must lie in the lab\n")
 
 
 @pytest.mark.parametrize(
@@ -499,3 +430,76 @@ def test_what_people_are_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None
         lab_errors(lab.address),
     ):
         mlflow.MlflowClient(lab.address).log_text(lab.run, "x", "b.txt")
+
+
+MODEL = """
+import torch
+
+class Tiny(torch.nn.Module):
+    def __init__(self, n_outputs):
+        super().__init__()
+        self.head = torch.nn.Linear(3, n_outputs)
+
+    def forward(self, view):
+        return self.head(view.mean(dim=(2, 3)))
+"""
+
+
+def test_a_training_into_a_shared_lab(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", lab.address)
+    Path("tiny.py").write_text(MODEL)
+    words = ["--count", "24", "--size", "32", "--workers", "1", "--root", "data"]
+    assert main(["data", "generate", "microscopy", *words]) == 0
+    train = ["train", "--root", "data", "--model", "tiny.py:Tiny", "--epochs", "2"]
+    train += ["--batch-size", "8", "--accelerator", "cpu", "--experiment", "trained"]
+    with acting("olga"):
+        assert main([*train, "--splits", "2", "--run-name", "hers", "-o", "hers"]) == 0
+    with acting("rita"):
+        # All of it has arrived, for her to read.
+        client = mlflow.MlflowClient(lab.address)
+        capsys.readouterr()
+        assert main(["lab", "runs", "--experiment", "trained", "--format", "json"]) == 0
+        (whole,) = json.loads(capsys.readouterr().out)
+        assert (whole["name"], whole["status"], whole["splits"]) == ("hers", "FINISHED", 2)
+        assert whole["metrics"] == read_run(Path("hers")).metrics
+        query = ["lab", "query", "metrics.test_accuracy >= 0 and params.split = '2'"]
+        assert main([*query, "--experiment", "trained", "--format", "json"]) == 0
+        (split,) = json.loads(capsys.readouterr().out)
+        assert (split["name"], split["split"]) == ("hers", "2")
+        history = client.get_metric_history(split["id"], "val_loss")
+        kept = [row for row in read_history(Path("hers/split-2")) if "val_loss" in row]
+        assert [(point.step, point.value) for point in history] == [
+            (row["epoch"], row["val_loss"]) for row in kept
+        ]
+        assert main(["lab", "fetch", whole["id"][:8], "--what", "all", "-o", "fetched"]) == 0
+        names = {path.relative_to("fetched") for path in Path("fetched").rglob("*.*")}
+        assert {Path("config.yaml"), Path("split-2/pipeline/pipeline.safetensors")} <= names
+        for name in names:
+            assert Path("fetched", name).read_bytes() == Path("hers", name).read_bytes()
+        for kind in ("pipeline", "task"):
+            versions = client.search_model_versions(f"name = 'hers {kind}'")
+            assert {version.tags["raw2logit.split"] for version in versions} == {"1", "2"}
+        # Her own training there goes on without the lab, and is told why.
+        capsys.readouterr()
+        with warnings.catch_warnings(action="always", category=UserWarning):
+            assert main([*train, "--run-name", "not hers", "-o", "ritas"]) == 0
+        refused = "your account may not write into the experiment 'trained'"
+        assert capsys.readouterr().err.count(refused) == 2
+        assert read_run(Path("ritas")).status == "finished"
+        assert main(["lab", "import", "ritas"]) == 2
+        assert "ask its owner for `raw2logit lab share`" in capsys.readouterr().err
+    with acting("olga"):
+        assert main(["lab", "share", "trained", "rita"]) == 0
+    with acting("rita"):
+        assert main(["lab", "import", "ritas"]) == 0
+        assert main(["lab", "runs", "--experiment", "trained", "--format", "json"]) == 0
+        runs = json.loads(capsys.readouterr().out.split("\n", 2)[2])
+        assert {(run["name"], run["status"]) for run in runs} == {
+            ("hers", "FINISHED"),
+            ("not hers", "FINISHED"),
+        }
+    with acting("olga"):
+        assert main(["lab", "share", "trained", "rita", "--remove"]) == 0

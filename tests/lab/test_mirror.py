@@ -95,9 +95,9 @@ class Folder:
 class Lab:
     """What a lab holds of the runs of one folder."""
 
-    def __init__(self, uri: str, folder: Folder) -> None:
+    def __init__(self, uri: str, folder: Folder, experiment: str | None = None) -> None:
         self.client = mlflow.MlflowClient(uri)
-        found = self.client.get_experiment_by_name(folder.record.experiment)
+        found = self.client.get_experiment_by_name(experiment or folder.record.experiment)
         self.experiment = found.experiment_id if found else None
         runs = list(self.client.search_runs([self.experiment])) if self.experiment else []
         self.wholes = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
@@ -148,7 +148,7 @@ def empty_lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of MLflow's tables, which take a second or two to make."""
     path = tmp_path_factory.mktemp("empty") / "mlflow.db"
     with warnings.catch_warnings(action="ignore"):
-        open_lab(f"sqlite:///{path}").search_experiments()
+        open_lab(f"sqlite:///{path}", make=True).search_experiments()
     return path
 
 
@@ -359,7 +359,9 @@ def test_what_a_lab_takes_of_a_folder(folder: Folder) -> None:
     (place / ".b.raw2logit-01234567.png").touch()
     (place / "link").symlink_to(__file__)
     (folder.path / "link").symlink_to(__file__)
+    (folder.path / "elsewhere").symlink_to(Path(__file__).parent)
     named = ["config.yaml", "figures/a", "gone", "link", "../outside", "/etc/hostname"]
+    named.append(f"elsewhere/{Path(__file__).name}")
     (folder.path.parent / "outside").touch()
     record = dataclasses.replace(folder.record, files=named)
     names = [path.relative_to(folder.path).as_posix() for path in files_of(folder.path, record)]
@@ -557,6 +559,14 @@ def test_a_folder_without_a_run_or_with_a_broken_record(folder: Folder, tmp_path
         ('"running"', '"lost"'),
         (STARTED, "yesterday"),
         ('"metrics": {}', '"metrics": []'),
+        ('"metrics": {}', f'"metrics": {{"a": 1{"0" * 400}}}'),
+        ('"kind": "train"', '"kind": 3'),
+        ('"experiment": "', '"experiment": null, "e": "'),
+        ('"name": "my run"', '"name": ["my run"]'),
+        ('"version": "', '"version": 1, "v": "'),
+        ('"register_models": false', '"register_models": "no"'),
+        ('"config.yaml"', "3"),
+        ('"params": {', '"params": ' + "[" * 100_000),
     ):
         text = path.read_text()
         path.write_text(text.replace(old, new))
@@ -564,3 +574,25 @@ def test_a_folder_without_a_run_or_with_a_broken_record(folder: Folder, tmp_path
             import_run(folder.path, "sqlite:///never.db")
         path.write_text(text)
     assert not Path("never.db").exists()
+
+
+def test_a_broken_record_of_a_split(folder: Folder, sqlite: str) -> None:
+    place = folder.split(1, 2)
+    text = (place / "split.json").read_text()
+    for number in ("1.5", '"1"', "-1", "true"):
+        (place / "split.json").write_text(text.replace('"number": 1', f'"number": {number}'))
+        with pytest.raises(InputError, match=r"split\.json: broken"):
+            import_run(folder.path, sqlite)
+    (place / "split.json").write_text(text)
+    for epoch in ("nan", "inf", "-1", "1e300"):
+        (place / "history.csv").write_text(f"epoch,a\n{epoch},1\n")
+        with pytest.raises(InputError, match=r"history\.csv: broken"):
+            import_run(folder.path, sqlite)
+
+
+def test_names_that_are_no_text(folder: Folder, sqlite: str) -> None:
+    place = folder.whole(1).path / "split-1"
+    (place / os.fsdecode(b"b\xff.txt")).write_text("x")
+    import_run(folder.path, sqlite)
+    lab = Lab(sqlite, folder)
+    assert "b_.txt" in lab.files(lab.children[0])

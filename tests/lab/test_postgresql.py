@@ -19,12 +19,15 @@ from packaging.version import Version
 from raw2logit.cli import main
 from raw2logit.errors import InputError
 from raw2logit.lab import sql
+from raw2logit.lab.mirror import Mirror
 from raw2logit.lab.query import list_runs, search_runs
 from raw2logit.lab.sql import run_sql
 from raw2logit.lab.tracking import tracking_uri
 from tests.lab import postgresql
 from tests.lab.postgresql import ADMIN, PostgreSQL, postgresql_server
 from tests.lab.servers import free_port, mlflow_server
+from tests.lab.test_mirror import Folder
+from tests.lab.test_mirror import Lab as Mirrored
 from tests.lab.test_query import add_run
 
 # MLflow's own store uses calls that its dependencies deprecate; seen with MLflow 3.17 (2026-11).
@@ -345,6 +348,26 @@ def test_the_database_without_a_server(lab: Lab, tracked: str) -> None:
     add_run(client, "without a server", "direct", at_s=1000, accuracy=0.7, splits=1)
     (run,) = list_runs(address, experiment="without a server")
     assert (run.name, run.splits) == ("direct", 1)
+
+
+def test_the_folder_of_a_run_in_a_database(lab: Lab, tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "a run", experiment="x" * 300).whole()
+    address = tracking_uri(lab.address())
+    # As a run does, then as a later import, twice.
+    mirror = Mirror(folder.path, address)
+    mirror.update()
+    run_id = mirror.finish()
+    mirrored = Mirrored(address, folder, experiment="x" * 247 + "...")
+    before = mirrored.everything()
+    assert mirrored.statuses() == ["FINISHED"] * 3
+    assert mirrored.steps(1, "val_loss") == [(1, 3.0), (2, 2.5), (3, 2 + 1 / 3)]
+    assert mirrored.files(mirrored.whole) == ["config.yaml", "run.json"]
+    assert "stages/raw/a b.png" in mirrored.files(mirrored.children[0])
+    assert main(["lab", "import", str(folder.path), "--tracking-uri", lab.address()]) == 0
+    assert mirrored.whole.info.run_id == run_id
+    assert Mirrored(address, folder, experiment="x" * 247 + "...").everything() == before
+    query = "select count(*) from runs join experiments as e using (experiment_id)"
+    assert ask(lab.address(), f"{query} where e.name like 'xxx%'") == [(3,)]
 
 
 def test_where_postgresql_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def test_runs_are_listed_newest_first_with_their_splits(lab: str, page: int) -> 
     assert old.started == datetime.datetime(1970, 1, 1, 0, 16, 40, tzinfo=datetime.UTC)
     assert len(old.id) == 32
     # Those of the test part come first.
-    assert list(old.main_metrics().items()) == [("test_accuracy", 0.85), ("a_loss", 2.0)]
+    assert old.main_metric() == "test_accuracy 0.85"
 
 
 def test_runs_of_one_experiment(lab: str) -> None:
@@ -172,7 +172,7 @@ def test_columns_of_an_expression() -> None:
 
 def test_columns_that_no_run_has() -> None:
     check_columns(["id", "kind", "started", "parent", "params.a.b", "metrics.x", "tags.y"])
-    for column in ("nosuch", "params", "params.", "value", "metric.a", "main_metrics"):
+    for column in ("nosuch", "params", "params.", "value", "metric.a", "main_metric"):
         with pytest.raises(InputError, match=rf"--columns {column}: .*metrics\.NAME"):
             check_columns([column])
 

@@ -9,18 +9,22 @@ import itertools
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 
 RowFormat = Annotated[Literal["table", "csv", "json"], Parameter(name="--format")]
 Limit = Annotated[int | None, Parameter(validator=Number(gte=1))]
 
 _GAP = "  "
+_WIDTH = 100
+"""Of a table, where nothing tells how wide the terminal is."""
+_NARROWEST = 20
 
 
 def print_rows(
@@ -35,8 +39,9 @@ def print_rows(
     Args:
         columns: Their names.
         rows: Anything a database returns; no more than `limit` + 1 are taken.
-        form: table: numbers to six digits, times to seconds, a note on standard error if there are
-            none or more; csv: with a header; json: a list of objects, equal names are numbered.
+        form: table: numbers to six digits, times to seconds, long texts cut to the width of the
+            terminal, a note on standard error if there are no rows or more; csv: with a header;
+            json: a list of objects, equal names are numbered.
         limit: Rows to print; None: all.
     """
     left = iter(rows)
@@ -63,13 +68,26 @@ def print_rows(
 def _print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
     body = [[_cell(value) for value in row] for row in rows]
     lines = [[_cell(name) for name in columns], *body]
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    widths = _fit([max(map(cell_len, column)) for column in zip(*lines, strict=True)])
     for line in lines:
-        padded = [
-            text + " " * (width - cell_len(text)) for text, width in zip(line, widths, strict=True)
-        ]
-        print(_GAP.join(padded).rstrip())
+        cells = [_sized(text, width) for text, width in zip(line, widths, strict=True)]
+        print(_GAP.join(cells).rstrip())
     return len(body)
+
+
+def _fit(widths: list[int]) -> list[int]:
+    """Return the widths of columns, the widest narrowed till a line fits the terminal."""
+    room = shutil.get_terminal_size((_WIDTH, 1)).columns - len(_GAP) * (len(widths) - 1)
+    widths = [min(width, max(room, _NARROWEST)) for width in widths]
+    while sum(widths) > room and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def _sized(text: str, width: int) -> str:
+    if cell_len(text) > width:
+        text = set_cell_size(text, width - 1) + "…"
+    return set_cell_size(text, width)
 
 
 def _print_json(names: Sequence[str], rows: Iterator[Sequence[object]]) -> None:

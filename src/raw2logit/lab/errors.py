@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from raw2logit.errors import InputError
 
@@ -18,6 +19,7 @@ _IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 _HEALTH_TIMEOUT_S = 8
+UNCLEAR = "write @ / ? # in user and password as %40 %2F %3F %23"
 
 
 @contextmanager
@@ -58,7 +60,8 @@ def lab_errors(address: str) -> Iterator[None]:
             if address.startswith(("http://", "https://")):
                 _check_up(address)
             yield
-        except (MlflowException, requests.RequestException, SQLAlchemyError) as error:
+        # An ImportError: of the driver of a database.
+        except (ImportError, MlflowException, requests.RequestException, SQLAlchemyError) as error:
             raise InputError(explain(error, address)) from error
 
 
@@ -70,6 +73,9 @@ def explain(error: BaseException, address: str) -> str:
         address: Of the lab; passwords in it are not repeated.
     """
     lab = shown(address)
+    if is_unclear(address):
+        # Whatever was raised may hold a part of the password.
+        return f"{lab}: {UNCLEAR}"
     if _has_no_answer(error):
         return (
             f"{lab}: no answer: start the lab there with `raw2logit lab up`, or set --tracking-uri "
@@ -96,19 +102,51 @@ def explain(error: BaseException, address: str) -> str:
         return f"{lab}: what answers there is no MLflow server: check the address"
     # The text of a database's error goes on with the statement and a link.
     text = str(error).split("\n[SQL:")[0].split("\n(Background on this error")[0]
-    text = " ".join(text.split())
-    if password := urlsplit(address).password:
-        text = text.replace(password, "***")
-    return f"{lab}: {text}"
+    return f"{lab}: {without_passwords(' '.join(text.split()), address)}"
 
 
 def shown(address: str) -> str:
-    """Return an address as people may see it: without the password in it."""
-    parts = urlsplit(address)
-    if parts.password is None:
-        return address
-    place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{place}"))
+    """Return an address as people may see it: without password and options, which may hold one."""
+    scheme, login, place, _ = _parts(address)
+    if is_unclear(address):
+        return f"{scheme}..."
+    user, colon, _ = login.partition(":")
+    return f"{scheme}{user}{':***' if colon else ''}{'@' if login else ''}{place}"
+
+
+def without_passwords(text: str, address: str) -> str:
+    """Return a text in which no password is left that an address holds, escaped or not."""
+    _, login, _, options = _parts(address)
+    pairs = [option.partition("=") for option in re.split("[&;#]", options)]
+    secrets = [value for name, _, value in pairs if "pass" in name.lower()]
+    for secret in [login.partition(":")[2], *secrets]:
+        for form in (secret, unquote(secret)):
+            if form:
+                text = text.replace(form, "***")
+    return text
+
+
+def is_unclear(address: str) -> bool:
+    """Tell whether a password in an address may end anywhere: it has characters to be escaped."""
+    _, login, place, options = _parts(address)
+    return "@" in f"{login}{place}{options}" and not _is_file(address)
+
+
+def _parts(address: str) -> tuple[str, str, str, str]:
+    """Return scheme with ``://``, user and password, place, and options of an address."""
+    if _is_file(address):
+        return "", "", address, ""
+    scheme, mark, rest = address.partition("://")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    login, _, host = authority.rpartition("@")
+    path, *options = re.split("[?#]", rest[len(authority) :], maxsplit=1)
+    return f"{scheme}{mark}", login, f"{host}{path}", "".join(options)
+
+
+def _is_file(address: str) -> bool:
+    """Tell whether the rest of an address is the name of a file, which may hold anything."""
+    _, mark, rest = address.partition("://")
+    return not mark or rest.startswith("/")
 
 
 def _check_up(address: str) -> None:
@@ -117,6 +155,19 @@ def _check_up(address: str) -> None:
     Raises:
         MlflowException: There is none.
     """
+    from mlflow.exceptions import MlflowException
+    from urllib3.exceptions import ProtocolError
+
+    try:
+        _ask_health(address)
+    except MlflowException as error:
+        # A server may close a connection that it kept open at the moment it is used again.
+        if not any(isinstance(part, ProtocolError) for part in _chain(error)):
+            raise
+        _ask_health(address)
+
+
+def _ask_health(address: str) -> None:
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 

@@ -156,10 +156,7 @@ def _lab(folder: Path, uri: str | None, settings: Mapping[str, str]) -> Iterator
     import mlflow  # noqa: F401 - sets the levels of its loggers, which are raised below
 
     experiment = read_run(folder).experiment
-    try:
-        address = tracking_uri(uri)
-    except OSError as error:
-        raise InputError(f"the default lab: {error}") from error
+    address = tracking_uri(uri)
     quietly = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", **settings}
     with quiet(*_LOGGERS, level=logging.CRITICAL), _environment(quietly), lab_errors(address):
         try:
@@ -214,7 +211,7 @@ class _MirroredRun:
         self._address = address
         self._record = record = read_run(folder)
         self._begun: list[tuple[Path, SplitRecord]] = []
-        self._client = open_lab(address)
+        self._client = open_lab(address, make=True)
         self._experiment = experiment_id(self._client, record.experiment, address)
         found = self._client.search_runs(
             [self._experiment], f"tags.`{RUN_TAG}` = '{record.id}'", order_by=["start_time ASC"]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from raw2logit.errors import InputError
 from raw2logit.lab.errors import lab_errors, shown
-from raw2logit.lab.sql import sqlite_file
 from raw2logit.lab.tracking import KIND_TAG, PARENT_TAG, SPLIT_TAG, open_lab
 from raw2logit.quiet import quiet
 
@@ -22,7 +21,10 @@ if TYPE_CHECKING:
 
 # Each comes with all of its parameters, and few may be asked for; MLflow takes up to 50 000.
 _PAGE = 250
-_MAIN_METRICS = 4
+# Those that reports lead with.
+_MAIN_METRICS = ("test_accuracy", "test_iou", "test_r2")
+# What a table shows of an id: enough for `lab fetch`.
+_ID_DIGITS = 8
 # By how much the clock of a file server, which dates a split, may be behind that of its run.
 _SKEW = datetime.timedelta(hours=1)
 _NEWEST_FIRST = ("attributes.start_time DESC",)
@@ -72,15 +74,24 @@ class FoundRun:
     tags: Mapping[str, str]
     splits: int | None = None
 
-    def main_metrics(self) -> dict[str, float]:
-        """Return up to four: those of the test part before all others."""
-        names = sorted(self.metrics, key=lambda name: (not name.startswith("test_"), name))
-        return {name: self.metrics[name] for name in names[:_MAIN_METRICS]}
+    def main_metric(self) -> str | None:
+        """Return the figure that reports lead with, and its name; None before the test."""
+        names = [name for name in self.metrics if name.startswith("test_")]
+        means = sorted(name for name in names if not name.endswith("_std"))
+        main = next((name for name in (*_MAIN_METRICS, *means) if name in means), None)
+        return None if main is None else f"{main} {self.metrics[main]:.4g}"
 
     def value(self, column: str) -> object:
         """Return what stands in a column that `check_columns` lets pass; None if nothing does."""
         field, _, key = column.partition(".")
         return getattr(self, field).get(key) if key else getattr(self, column)
+
+    def brief(self, column: str) -> object:
+        """Return what a table shows in a column."""
+        value = self.value(column)
+        if column in ("id", "parent") and isinstance(value, str):
+            return value[:_ID_DIGITS]
+        return f"{value:%Y-%m-%d %H:%M}" if isinstance(value, datetime.datetime) else value
 
 
 def list_runs(
@@ -162,9 +173,6 @@ def _search(
 ) -> Iterator[FoundRun]:
     from mlflow.exceptions import MlflowException
 
-    if address.startswith("sqlite:"):
-        # MLflow would make the file.
-        sqlite_file(address)
     with lab_errors(address), quiet("alembic", "mlflow"):
         client = open_lab(address)
         name_of = cache(partial(_name_of, client))

@@ -36,6 +36,7 @@ RUN_FILE, SPLIT_FILE, HISTORY_FILE = "run.json", "split.json", "history.csv"
 Status = Literal["running", "finished", "failed"]
 Plain = str | int | float | bool | None | list[str] | list[float]
 _FORMAT = 1
+_MOST_EPOCHS = 1e9
 _SPLIT_FOLDER = re.compile(r"split-([1-9][0-9]*)")
 _Record = TypeVar("_Record", "RunRecord", "SplitRecord")
 
@@ -151,8 +152,8 @@ def read_history(split: Path) -> list[dict[str, float]]:
                 {name: float(text) for name, text in row.items() if text}
                 for row in csv.DictReader(file)
             ]
-        if not all("epoch" in row for row in rows):
-            raise ValueError("no epoch")
+        if not all(0 <= row.get("epoch", -1) < _MOST_EPOCHS for row in rows):
+            raise ValueError("no epoch, or none that there can be")
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: broken ({error}): run the same command again") from error
     return rows
@@ -185,7 +186,7 @@ def find_runs(folder: Path) -> list[Path]:
 def files_of(folder: Path, record: RunRecord | None = None) -> list[Path]:
     """Return the files that a lab takes from the folder of a run, or of a split, in order.
 
-    Hidden files, such as killed writers leave, and symbolic links are left out.
+    Hidden files, such as killed writers leave, and what a symbolic link leads to are left out.
 
     Args:
         folder: A run's, or a split's, which belongs to the run alone.
@@ -195,13 +196,19 @@ def files_of(folder: Path, record: RunRecord | None = None) -> list[Path]:
     if record is not None:
         names = {name for name in (RUN_FILE, *record.files) if ".." not in Path(name).parts}
         inside = [folder / name for name in names if not Path(name).is_absolute()]
-        return sorted(path for path in inside if path.is_file() and not path.is_symlink())
+        return sorted(path for path in inside if path.is_file() and not _is_linked(path, folder))
     found: list[Path] = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         paths = (Path(place, name) for name in files if not name.startswith("."))
         found.extend(path for path in paths if path.is_file() and not path.is_symlink())
     return sorted(found)
+
+
+def _is_linked(path: Path, folder: Path) -> bool:
+    """Tell whether a symbolic link leads to a path below a folder."""
+    below = path.relative_to(folder)
+    return any((folder / part).is_symlink() for part in (below, *below.parents[:-1]))
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Plain]:
@@ -224,7 +231,7 @@ def _read(path: Path, kind: type[_Record]) -> _Record:
         return kind(**content)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise InputError(f"{path}: broken ({error!r}): run the same command again") from error
 
 
@@ -242,8 +249,16 @@ def _check(content: Mapping[str, Any], kind: type[RunRecord] | type[SplitRecord]
     for value in content["metrics"].values():
         float(value)
     if kind is RunRecord:
+        for name in ("kind", "experiment", "name", "version"):
+            if not isinstance(content[name], str):
+                raise TypeError(f"{name} is no text")
+        if not isinstance(content["register_models"], bool):
+            raise TypeError("register_models is neither true nor false")
+        files = content["files"]
+        if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+            raise TypeError("files are no list of texts")
         if not re.fullmatch("[0-9a-f]{32}", content["id"]):
             raise ValueError(f"id {content['id']!r}")
         datetime.fromisoformat(content["started"])
-    else:
-        int(content["number"])
+    elif type(content["number"]) is not int or content["number"] < 1:
+        raise ValueError(f"number {content['number']!r}")

@@ -207,7 +207,6 @@ def _build(server: LabServer) -> tuple[list[str], dict[str, str]]:
         "MLFLOW_SERVER_ENABLE_GRAPHQL_AUTH": "true",
         "PYTHONWARNINGS": "ignore",
     }
-    environment.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     command = [sys.executable, "-m", "mlflow", "server"]
     command += ["--host", server.host, "--port", str(server.port)]
     command += ["--artifacts-destination", str((folder / "artifacts").resolve())]

@@ -26,9 +26,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit
 
-from raw2logit.errors import InputError, MissingDataError
+from raw2logit.errors import InputError
+from raw2logit.lab.errors import UNCLEAR, is_unclear, shown, without_passwords
+from raw2logit.lab.tracking import no_lab
+from raw2logit.lab.tracking import tracking_uri as lab_of
 
 if TYPE_CHECKING:
     import psycopg
@@ -78,18 +80,16 @@ def find_database(given: str | None = None, tracking_uri: str | None = None) -> 
     Raises:
         InputError: The lab is a server, which does not tell where its database is.
     """
-    from raw2logit.lab import tracking
-
     if given:
         return given
     if tracking_uri and _is_database(tracking_uri):
         return tracking_uri
     if named := os.environ.get(DATABASE_VARIABLE):
         return named
-    lab = tracking.tracking_uri(tracking_uri)
+    lab = lab_of(tracking_uri)
     if not _is_database(lab):
         raise InputError(
-            f"--sql: {_shown(lab)} is no database, and a server does not tell where its own is: "
+            f"--sql: {shown(lab)} is no database, and a server does not tell where its own is: "
             f"name it with --database {_FORMS}, or in {DATABASE_VARIABLE}"
         )
     return lab
@@ -135,10 +135,7 @@ def sqlite_file(address: str) -> Path:
     for candidate in (name, name.partition("?")[0]):
         if candidate and Path(candidate).is_file():
             return Path(candidate)
-    raise MissingDataError(
-        f"{name or address}: no such lab: run `raw2logit train` first, or name the lab with "
-        "--tracking-uri or its database with --database"
-    )
+    raise no_lab(name or address)
 
 
 @contextmanager
@@ -204,7 +201,7 @@ def _run_postgresql(address: str, statement: str) -> Iterator[Rows]:
         raise InputError(
             "--sql: PostgreSQL needs psycopg: pip install 'raw2logit[postgresql]'"
         ) from error
-    place = _shown(address)
+    place = shown(address)
     connection: psycopg.Connection[tuple[Any, ...]] | None = None
     try:
         connection = psycopg.connect(
@@ -222,7 +219,7 @@ def _run_postgresql(address: str, statement: str) -> Iterator[Rows]:
     except psycopg.Error as error:
         if isinstance(error, psycopg.errors.QueryCanceled):
             raise InputError(_too_slow()) from error
-        text = _line(_without_passwords(error.diag.message_primary or str(error), address))
+        text = _line(without_passwords(error.diag.message_primary or str(error), address))
         if connection is None:
             raise InputError(f"--database {place}: {text}") from error
         if isinstance(error, psycopg.errors.SyntaxError):
@@ -251,12 +248,8 @@ def _check_postgresql(address: str) -> None:
     Raises:
         InputError: A character of the user or the password is not escaped.
     """
-    rest = address.partition("://")[2]
-    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-    if authority.count("@") > 1 or "@" in rest[len(authority) :]:
-        raise InputError(
-            "--database postgresql://...: write @ / ? # in user and password as %40 %2F %3F %23"
-        )
+    if is_unclear(address):
+        raise InputError(f"--database {shown(address)}: {UNCLEAR}")
 
 
 def _described(cursor: _Cursor) -> Sequence[Any]:
@@ -267,23 +260,6 @@ def _described(cursor: _Cursor) -> Sequence[Any]:
 
 def _is_database(address: str) -> bool:
     return address.startswith(_SQLITE) or bool(_POSTGRESQL.match(address))
-
-
-def _shown(address: str) -> str:
-    """Return an address without password and options, which may hold one."""
-    from raw2logit.lab.errors import shown
-
-    return shown(re.split(r"[?#]", address, maxsplit=1)[0])
-
-
-def _without_passwords(text: str, address: str) -> str:
-    parts = urlsplit(address)
-    secrets = [value for key, value in parse_qsl(parts.query) if "password" in key]
-    for secret in [parts.password, *secrets]:
-        for form in (secret, unquote(secret or "")):
-            if form:
-                text = text.replace(form, "***")
-    return text
 
 
 def _too_slow() -> str:

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-from raw2logit.errors import InputError
+from raw2logit.errors import InputError, MissingDataError
 from raw2logit.files import sha256_of
 from raw2logit.lab.errors import shown
 
@@ -48,7 +48,6 @@ def tracking_uri(given: str | None = None) -> str:
     """
     if chosen := given or os.environ.get("MLFLOW_TRACKING_URI"):
         return re.sub(r"^postgres(ql)?://", _POSTGRESQL, chosen)
-    DEFAULT_LAB.mkdir(parents=True, exist_ok=True)
     # Absolute: MLflow keeps stores open by address, whatever the working folder becomes.
     return f"sqlite:///{(DEFAULT_LAB / 'mlflow.db').resolve().as_posix()}"
 
@@ -73,13 +72,15 @@ def default_experiment(kind: str, *, attack: bool, learned: bool, data: str) -> 
     return "1 Controlled synthesis of hardware-drift test cases (Train)"
 
 
-def open_lab(address: str) -> mlflow.MlflowClient:
+def open_lab(address: str, *, make: bool = False) -> mlflow.MlflowClient:
     """Return a client of a lab; a database that cannot be opened is noticed within 10 s.
 
     Args:
         address: As `tracking_uri` returns it.
+        make: Whether a SQLite file that is not there is made, with its folder.
 
     Raises:
+        MissingDataError: The SQLite file is not there.
         InputError: The driver of PostgreSQL is not installed, or a SQLite file is held up.
         OSError: The folder of a SQLite file cannot be made.
         sqlalchemy.exc.SQLAlchemyError: The database cannot be opened.
@@ -88,8 +89,21 @@ def open_lab(address: str) -> mlflow.MlflowClient:
 
     if not address.startswith(_DATABASES):
         return mlflow.MlflowClient(address)
-    with _opening(address):
+    file = _sqlite_file(address)
+    if file and make:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    elif file and not file.exists():
+        raise no_lab(file)
+    with _opening(address, file):
         return mlflow.MlflowClient(address)
+
+
+def no_lab(place: object) -> MissingDataError:
+    """Return the error that says that there is no lab at a place."""
+    return MissingDataError(
+        f"{place}: no such lab: run `raw2logit train` first, or name the lab with --tracking-uri "
+        "or its database with --database"
+    )
 
 
 def experiment_id(client: mlflow.MlflowClient, name: str, address: str) -> str:
@@ -97,7 +111,7 @@ def experiment_id(client: mlflow.MlflowClient, name: str, address: str) -> str:
 
     Args:
         client: Of the lab.
-        name: Of the experiment.
+        name: Of the experiment; a long one is cut, as databases do not take all of it.
         address: Of the lab, as `tracking_uri` returns it.
 
     Raises:
@@ -105,6 +119,7 @@ def experiment_id(client: mlflow.MlflowClient, name: str, address: str) -> str:
     """
     from mlflow.exceptions import MlflowException
 
+    name = cut(name, NAME_LENGTH)
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
@@ -236,18 +251,15 @@ class TrackedRun:
 
 
 @contextmanager
-def _opening(address: str) -> Iterator[None]:
+def _opening(address: str, file: Path | None) -> Iterator[None]:
     """Open a database, which MLflow would try for two minutes, and keep other processes out.
 
     MLflow makes its tables when it opens one; two that make them at once both fail.
     """
     import sqlalchemy
 
-    file = _sqlite_file(address)
     options: dict[str, object] = {}
-    if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    else:
+    if file is None:
         if address.startswith(_POSTGRESQL) and find_spec("psycopg") is None:
             raise InputError(
                 f"{shown(address)}: needs psycopg: pip install 'raw2logit[postgresql]'"
@@ -337,7 +349,7 @@ def _placed(folder: Path, files: Iterable[Path]) -> dict[str, Path]:
     """Return files by their place among the artifacts, no two alike."""
     placed: dict[str, Path] = {}
     for path in sorted(files):
-        place = re.sub(r"[#?%\\\x00-\x1f]", "_", path.relative_to(folder).as_posix())
+        place = re.sub(r"[#?%\\\x00-\x1f\ud800-\udfff]", "_", path.relative_to(folder).as_posix())
         while place in placed:
             place += "_"
         placed[place] = path

@@ -33,7 +33,7 @@ def query(
             joined by and (MLflow's search). Finds runs and their splits.
         experiment: Only runs of this experiment.
         columns: Shown beside those that the expression names: params.NAME metrics.NAME tags.NAME
-            kind status started parent.
+            kind status started parent. A table shows 8 digits of an id.
         sql: Instead of an expression: a query to the lab's database, SQLite or PostgreSQL, which is
             only read. The tables are MLflow's: experiments, runs, params, tags, latest_metrics,
             metrics ...
@@ -76,5 +76,7 @@ def _search(
     check_columns(columns)
     names = list(dict.fromkeys([*DEFAULT_COLUMNS, *mentioned_columns(expression), *columns]))
     found = search_runs(tracking.tracking_uri(tracking_uri), expression, experiment=experiment)
-    rows = ([run.value(name) for name in names] for run in found)
+    rows = (
+        [run.brief(name) if form == "table" else run.value(name) for name in names] for run in found
+    )
     print_rows(names, rows, form, limit=limit)

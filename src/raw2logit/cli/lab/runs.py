@@ -8,7 +8,8 @@ from cyclopts import Parameter
 
 from raw2logit.cli._table import Limit, RowFormat, print_rows
 
-_COLUMNS = ("id", "experiment", "name", "kind", "status", "started", "splits", "metrics")
+_COLUMNS = ("id", "experiment", "name", "split", "kind", "status", "started", "splits", "metrics")
+_TABLE = ("id", "started", "experiment", "name", "split", "status", "splits", "metric")
 
 
 def runs(
@@ -21,6 +22,9 @@ def runs(
 ) -> None:
     """List the runs of a lab, the newest first.
 
+    A table shows 8 digits of an id, which lab fetch takes, and the main figure of the test; csv and
+    json hold all metrics.
+
     Args:
         experiment: Only runs of this experiment.
         children: The splits of runs as well, each of which is a run of MLflow's.
@@ -31,10 +35,14 @@ def runs(
     from raw2logit.lab import tracking
     from raw2logit.lab.query import list_runs
 
-    columns = (*_COLUMNS[:3], "split", *_COLUMNS[3:]) if children else _COLUMNS
     found = list_runs(tracking.tracking_uri(tracking_uri), experiment=experiment, children=children)
-    rows = (
-        [run.main_metrics() if name == "metrics" else getattr(run, name) for name in columns]
-        for run in found
-    )
+    if form == "table":
+        columns = [name for name in _TABLE if children or name != "split"]
+        rows = (
+            [run.main_metric() if name == "metric" else run.brief(name) for name in columns]
+            for run in found
+        )
+    else:
+        columns = [name for name in _COLUMNS if children or name != "split"]
+        rows = ([run.value(name) for name in columns] for run in found)
     print_rows(columns, rows, form, limit=limit)
