@@ -168,8 +168,10 @@ class TrackConfig:
         track_processing_gradients: Keep the gradient of the loss at each stage.
         track_predictions: Keep predictions beside targets.
         track_differences: Keep differences to the default pipeline.
-        track_save_tensors: Keep all of it as tensors too (safetensors).
-        track_every_epoch: After every epoch, not only at the end.
+        track_save_tensors: Keep all of it as tensors too (safetensors): 12 MB an epoch for each
+            image of 256 pixels a side.
+        track_every_epoch: After every epoch, not only at the end; the pictures of an image of 256
+            pixels a side take up to 3 MB.
         track_n_images: How many: the first ones of the validation part.
         animation: The stages over training, where every epoch is tracked.
     """
