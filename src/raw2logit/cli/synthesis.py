@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -20,6 +20,7 @@ from raw2logit.cli._options import (
     Out,
     Root,
     Seed,
+    Severities,
     SplitOptions,
     Splits,
     Splitting,
@@ -30,6 +31,7 @@ from raw2logit.tasks.config import TrainingConfig
 
 if TYPE_CHECKING:
     from raw2logit.datasets import RawDataset, Split
+    from raw2logit.drift.corrupted import CorruptionTests
     from raw2logit.drift.synthesis import SynthesisResult
 
 
@@ -42,6 +44,10 @@ def synthesis(
     views: Views = ["bi,s,me", "ma,u,ga", "me,u,me"],  # noqa: B006 - never changed
     train_views: Views | None = None,
     test_views: Views | None = None,
+    corruptions: Views = ["none"],  # noqa: B006
+    severities: Severities = [1, 2, 3, 4, 5],  # noqa: B006
+    compare_at: int = 3,
+    constants: Literal["cifar10-c", "imagenet-c"] = "cifar10-c",
     splits: Splits = None,
     splitting: Splitting = SplitOptions(),  # noqa: B008
     seed: Seed = 0,
@@ -67,6 +73,11 @@ def synthesis(
         train_views: Views to train on, where they differ from --views.
         test_views: Views to test on, where they differ from --views; the training views are
             always among them.
+        corruptions: Also test each model on its own view, corrupted: names, published (the ten
+            of the published experiments), all (those of ImageNet-C), or none.
+        severities: Of the corruptions, 1 to 5.
+        compare_at: The severity that is compared with the drift of the ISP.
+        constants: Strengths of the corruptions, from CIFAR-10-C as published, or ImageNet-C.
         splits: Train / validation / test splits; default 2.
         splitting: How the data is split.
         seed: Of splits and trainings.
@@ -79,9 +90,13 @@ def synthesis(
         tracking_uri: MLflow address; default $MLFLOW_TRACKING_URI, else a SQLite file in runs/lab.
     """
     from raw2logit.datasets import open_dataset
+    from raw2logit.drift.corrupted import CorruptionTests, parse_corruptions
     from raw2logit.isp import parse_views
     from raw2logit.tasks.training import check_model
 
+    tests = CorruptionTests(
+        parse_corruptions(corruptions), tuple(dict.fromkeys(severities)), constants, compare_at
+    )
     trained = parse_views(train_views or views)
     dataset = open_dataset(data, root, intensity=intensity, **dataclasses.asdict(folder))
     parts = splitting.deal(dataset, splits, default=2, seed=seed, lab=tracking_uri)
@@ -99,9 +114,14 @@ def synthesis(
                 "root": None if root is None else str(root),
                 **dataclasses.asdict(folder),
                 "intensity": intensity,
+                "corruptions": list(tests.names) or ["none"],
+                "severities": list(tests.severities),
+                "compare_at": compare_at,
+                "constants": constants,
                 **splitting.config(parts),
                 "seed": seed,
             },
+            corruptions=tests,
             models=models,
             experiment=experiment,
             run_name=run_name,
@@ -120,6 +140,7 @@ def run_and_report(
     splits: Sequence[Split],
     options: Mapping[str, Any],
     *,
+    corruptions: CorruptionTests | None = None,
     models: Path | None,
     experiment: str | None,
     run_name: str,
@@ -136,12 +157,14 @@ def run_and_report(
         out: Folder of the run.
         splits: The parts.
         options: What ``config.yaml`` says beside this; ``seed`` is that of the trainings.
+        corruptions: Also test under these; None: under none.
         models: Folder of trained models; None: ``out/models``.
         experiment: Of the run in the lab; None: as published.
         run_name: What the lab calls the run.
         tracking_uri: MLflow address; None: as `raw2logit.lab.tracking` chooses.
         progress: Told of every step.
     """
+    from raw2logit.drift.corrupted import NO_CORRUPTIONS
     from raw2logit.drift.synthesis import run_synthesis
     from raw2logit.lab.tracking import default_experiment
     from raw2logit.report.keeper import RunKeeper
@@ -177,6 +200,7 @@ def run_and_report(
             training,
             models or out / "models",
             splits,
+            corruptions=corruptions or NO_CORRUPTIONS,
             seed=options["seed"],
             progress=progress,
         )
@@ -191,9 +215,15 @@ def run_and_report(
 
 def _figures(result: SynthesisResult) -> dict[str, float | None]:
     """Return what a lab shows of a synthesis, or of one split of it."""
+    from raw2logit.drift.comparison import compare
+
     summary = result.summary()
-    return {
+    figures = {
         f"own_view_{result.primary_metric}": summary["own_view"]["mean"],
         "mean_drop": summary["mean_drop"]["mean"],
         "worst_drop": summary["worst"]["drop_mean"] if summary["worst"] else None,
     }
+    if comparison := compare(result):
+        figures["corruption_drop"] = comparison["corruption_drop"]["mean"]
+        figures["drop_ratio"] = comparison["ratio"] and comparison["ratio"]["mean"]
+    return figures

@@ -7,7 +7,7 @@ diagonal of the resulting grid is the performance without drift.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from raw2logit.datasets import Split
+from raw2logit.drift.corrupted import NO_CORRUPTIONS, CorruptionTests, evaluate_corrupted
 from raw2logit.isp import static_pipeline
 from raw2logit.progress import Progress, part, silent
 from raw2logit.tasks.config import TrainingConfig
@@ -37,6 +38,8 @@ class SynthesisResult:
         splits: The parts that were used.
         baselines: One a split: a model that never looks at the image, see `blind_baseline`.
         histories: For each training view and split, one row an epoch.
+        corruption_tests: Under which corruptions each model was tested, on its own view.
+        corrupted: What was measured under them.
     """
 
     train_views: tuple[str, ...]
@@ -46,6 +49,8 @@ class SynthesisResult:
     splits: list[Split]
     baselines: list[float]
     histories: dict[str, list[list[dict[str, float]]]]
+    corruption_tests: CorruptionTests = NO_CORRUPTIONS
+    corrupted: list[Measurement] = field(default_factory=list)
 
     def one_split(self, number: int) -> SynthesisResult:
         """Return what was measured on one split, counted from 0."""
@@ -57,6 +62,7 @@ class SynthesisResult:
             splits=[self.splits[number]],
             baselines=[self.baselines[number]],
             histories={view: [runs[number]] for view, runs in self.histories.items()},
+            corrupted=[replace(row, split=0) for row in self.corrupted if row.split == number],
         )
 
     def grid(self, metric: str | None = None) -> Grid:
@@ -75,12 +81,34 @@ class SynthesisResult:
 
         NaN where a training view is not among the test views.
         """
+        drops: Grid = self.own_scores(metric)[:, :, None] - self.grid(metric)
+        return drops
+
+    def own_scores(self, metric: str | None = None) -> Grid:
+        """Return ``(splits, train views)``: each model on its own view; NaN where not tested."""
         grid = self.grid(metric)
         own = np.full(grid.shape[:2], np.nan)
         for row, view in enumerate(self.train_views):
             if view in self.test_views:
                 own[:, row] = grid[:, row, self.test_views.index(view)]
-        return own[:, :, None] - grid
+        return own
+
+    def corruption_drops(self, metric: str | None = None) -> Grid:
+        """Return ``(splits, train views, corruptions, severities)``: drops from the clean view."""
+        metric = metric or self.primary_metric
+        tests = self.corruption_tests
+        sizes = (len(self.train_views), len(tests.names), len(tests.severities))
+        scores = np.full((len(self.splits), *sizes), np.nan)
+        for row in self.corrupted:
+            if row.metric == metric and row.corruption is not None and row.severity is not None:
+                place = (
+                    self.train_views.index(row.train_view),
+                    tests.names.index(row.corruption),
+                    tests.severities.index(row.severity),
+                )
+                scores[(row.split, *place)] = row.value
+        drops: Grid = self.own_scores(metric)[:, :, None, None] - scores
+        return drops
 
     def summary(self) -> dict[str, Any]:
         """Return the figures that the report leads with, as plain numbers.
@@ -137,6 +165,7 @@ def run_synthesis(
     models: Path,
     splits: Sequence[Split],
     *,
+    corruptions: CorruptionTests = NO_CORRUPTIONS,
     seed: int = 0,
     progress: Progress = silent,
 ) -> SynthesisResult:
@@ -154,16 +183,19 @@ def run_synthesis(
         config: Options of each training.
         models: Folder of trained models.
         splits: From `make_splits` or `read_splits`; at least one.
-        seed: Of the trainings.
+        corruptions: Test each model under these as well, on the view that it was trained on.
+        seed: Of the trainings and of the corruptions' noise.
         progress: Told after every batch, epoch and test view.
 
     Returns:
         Every measured value.
     """
     device = choose_device(config)
-    total = len(splits) * (len(train_views) * config.epochs + len(test_views))
+    n_corrupted = len(train_views) if corruptions.names else 0
+    total = len(splits) * (len(train_views) * config.epochs + len(test_views) + n_corrupted)
     done = 0
     measurements: list[Measurement] = []
+    corrupted: list[Measurement] = []
     histories: dict[str, list[list[dict[str, float]]]] = {view: [] for view in train_views}
     metric = ""
     for number, split in enumerate(splits):
@@ -200,6 +232,23 @@ def run_synthesis(
                 )
             done += 1
             progress(f"split {number + 1}/{len(splits)}: testing on {test_view}", done, total)
+        for view, trained in tasks.items() if corruptions.names else ():
+            pipeline = static_pipeline(data.dataset.camera, view)
+            split_seed = training_seed(seed, number)
+            found = evaluate_corrupted(
+                *(trained, pipeline, data, split.test, corruptions), seed=split_seed, device=device
+            )
+            corrupted.extend(
+                Measurement(
+                    *(view, view, number, split_seed, name, value, len(split.test)),
+                    corruption=corruption,
+                    severity=severity,
+                )
+                for (corruption, severity), metrics in found.items()
+                for name, value in metrics.items()
+            )
+            done += 1
+            progress(f"split {number + 1}/{len(splits)}: corrupting {view}", done, total)
     return SynthesisResult(
         tuple(train_views),
         tuple(test_views),
@@ -208,6 +257,8 @@ def run_synthesis(
         list(splits),
         [blind_baseline(data, split.test) for split in splits],
         histories,
+        corruptions,
+        corrupted,
     )
 
 

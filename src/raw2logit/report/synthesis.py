@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from raw2logit.drift.comparison import compare
 from raw2logit.drift.synthesis import SynthesisResult
 from raw2logit.isp import static_pipeline
 from raw2logit.report import common
 from raw2logit.report.common import METRIC_NAMES, NOTHING, SHARES, difference, score
+from raw2logit.report.comparison import OF_CORRUPTIONS, corruption_section
 from raw2logit.report.figures import difference_strip, drift_heatmap, drop_heatmap, save_png
 from raw2logit.report.html import Picture, Report, Section, Table, write_report
 from raw2logit.report.run import provenance, write_run
@@ -43,7 +45,10 @@ def report_synthesis(
         The files that were written, ``report.html`` first.
     """
     summary = result.summary()
-    files = write_run(folder, config, summary, result.measurements, result.splits, data)
+    if comparison := compare(result):
+        summary["comparison"] = comparison
+    measured = [*result.measurements, *result.corrupted]
+    files = write_run(folder, config, summary, measured, result.splits, data)
     metric = METRIC_NAMES[result.primary_metric]
     grid, drops = result.grid(), result.drops()
     several = len(grid) > 1
@@ -115,6 +120,7 @@ def report_synthesis(
                 ],
                 tables=[_table(result, name) for name in _metrics(result)],
             ),
+            *([corruption_section(result, comparison)] if comparison else []),
             Section(
                 "Training",
                 "How the task models learned, each on its own view.",
@@ -122,7 +128,11 @@ def report_synthesis(
                 tables=[common.parts_table(result.splits, result.baselines, data)],
             ),
         ],
-        not_controlled=_WORST_CELL + common.not_controlled(result.splits, data),
+        not_controlled=[
+            *_WORST_CELL,
+            *(OF_CORRUPTIONS if comparison else ()),
+            *common.not_controlled(result.splits, data),
+        ],
         provenance=provenance(config, data.fingerprint),
     )
     return [write_report(report, folder / "report.html"), *files]

@@ -30,6 +30,8 @@ class Measurement:
         value: Its value: a share in [0, 1]; of regression R squared, at most 1, and errors in the
             label's unit.
         n_test: Images in the test part.
+        corruption: Of the test view after the pipeline; None: there is none.
+        severity: Of the corruption, 1 to 5.
     """
 
     train_view: str
@@ -39,6 +41,8 @@ class Measurement:
     metric: str
     value: float
     n_test: int
+    corruption: str | None = None
+    severity: int | None = None
 
 
 @torch.inference_mode()
