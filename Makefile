@@ -12,7 +12,7 @@ LOCK_ARGS ?=
 PIP_ARGS ?= $(if $(CI),--quiet)
 
 # Tests run in several processes of one thread each (WORKERS= for one process).
-WORKERS ?= --numprocesses auto --maxprocesses 8 --dist loadfile
+WORKERS ?= --numprocesses logical --maxprocesses 8 --dist loadfile
 SIDE_BY_SIDE := OMP_NUM_THREADS=1
 
 BIN := .venv/bin

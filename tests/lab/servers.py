@@ -83,5 +83,7 @@ def mlflow_server(folder: Path, backend: str | None = None) -> Iterator[str]:
     command += ["--host", "127.0.0.1", "--port", str(port)]
     # Clients of this process keep connections open, which a stop would wait for.
     command += ["--uvicorn-opts", "--timeout-graceful-shutdown 1"]
-    with running(command, f"{address}/health", folder / "server.log"):
+    # Its job runners, seven processes, would keep busy what the tests need.
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with running(command, f"{address}/health", folder / "server.log", environment):
         yield address
