@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from urllib.parse import unquote
 
 from raw2logit.errors import InputError
@@ -22,13 +22,18 @@ _HEALTH_TIMEOUT_S = 8
 UNCLEAR = "write @ / ? # in user and password as %40 %2F %3F %23"
 
 
-@contextmanager
-def impatient() -> Iterator[None]:
+def impatient() -> AbstractContextManager[None]:
     """Let MLflow's HTTP requests of this process give up soon, until the block ends.
 
     What the user set in the environment stays.
     """
-    mine = {name: value for name, value in _IMPATIENT.items() if name not in os.environ}
+    return environment(_IMPATIENT)
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set in the environment what the user has not set, until the block ends."""
+    mine = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(mine)
     try:
         yield

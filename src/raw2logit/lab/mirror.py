@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import shlex
 import time
 import warnings
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raw2logit.errors import InputError, MissingDataError
-from raw2logit.lab.errors import explain, lab_errors, shown
+from raw2logit.lab.errors import environment, explain, lab_errors, shown
 from raw2logit.lab.record import (
     HISTORY_FILE,
     RUN_FILE,
@@ -158,7 +157,7 @@ def _lab(folder: Path, uri: str | None, settings: Mapping[str, str]) -> Iterator
     experiment = read_run(folder).experiment
     address = tracking_uri(uri)
     quietly = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", **settings}
-    with quiet(*_LOGGERS, level=logging.CRITICAL), _environment(quietly), lab_errors(address):
+    with quiet(*_LOGGERS, level=logging.CRITICAL), environment(quietly), lab_errors(address):
         try:
             yield address
         except (InputError, MissingDataError):
@@ -171,18 +170,6 @@ def _lab(folder: Path, uri: str | None, settings: Mapping[str, str]) -> Iterator
                     "own with --experiment"
                 ) from error
             raise InputError(explain(error, address)) from error
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set what the user has not set, until the block ends."""
-    mine = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(mine)
-    try:
-        yield
-    finally:
-        for name in mine:
-            os.environ.pop(name, None)
 
 
 def _is_forbidden(error: Exception) -> bool:
