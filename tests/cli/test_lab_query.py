@@ -90,6 +90,7 @@ def test_the_figure_of_a_run() -> None:
         return dataclasses.replace(FOUND, metrics=metrics).main_metric()
 
     assert figure(test_accuracy_std=0.1, test_accuracy=1 / 3, test_a=1.0) == "test_accuracy 0.3333"
+    assert figure(mean_drop=0.3, own_view_iou=0.5) == "own_view_iou 0.5"
     assert figure(test_mae=4.0, test_r2=0.51237) == "test_r2 0.5124"
     assert figure(test_b=2.0, test_a=1.0, test_a_std=0.0, a_loss=3.0) == "test_a 1"
     assert figure(val_loss=1.0, test_a_std=0.0) is None

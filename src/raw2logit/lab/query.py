@@ -76,7 +76,7 @@ class FoundRun:
 
     def main_metric(self) -> str | None:
         """Return the figure that reports lead with, and its name; None before the test."""
-        names = [name for name in self.metrics if name.startswith("test_")]
+        names = [name for name in self.metrics if name.startswith(("test_", "own_view_"))]
         means = sorted(name for name in names if not name.endswith("_std"))
         main = next((name for name in (*_MAIN_METRICS, *means) if name in means), None)
         return None if main is None else f"{main} {self.metrics[main]:.4g}"
