@@ -18,6 +18,7 @@ from raw2logit.cli import main
 from raw2logit.files import find_leftovers
 from raw2logit.lab.record import read_history, read_run, read_splits_of
 from raw2logit.report._claim import lock, unlock
+from tests.tasks.data import TINY_MODEL_FILE
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -33,22 +34,9 @@ def microscopy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-MODEL = """
-import torch
-
-class Tiny(torch.nn.Module):
-    def __init__(self, n_outputs):
-        super().__init__()
-        self.head = torch.nn.Linear(3, n_outputs)
-
-    def forward(self, view):
-        return self.head(view.mean(dim=(2, 3)))
-"""
-
-
 def train(root: Path, *words: str) -> int:
     """Train a model so small that it costs no time."""
-    Path("tiny.py").write_text(MODEL)
+    Path("tiny.py").write_text(TINY_MODEL_FILE)
     return train_resnet(root, "--model", "tiny.py:Tiny", *words)
 
 

@@ -20,6 +20,7 @@ from raw2logit.lab.accounts import has_account, set_account, share
 from raw2logit.lab.errors import lab_errors
 from raw2logit.lab.record import read_history, read_run
 from tests.lab.shared import PASSWORDS, Lab, acting, track, write
+from tests.tasks.data import TINY_MODEL_FILE
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -432,25 +433,12 @@ def test_what_people_are_told(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None
         mlflow.MlflowClient(lab.address).log_text(lab.run, "x", "b.txt")
 
 
-MODEL = """
-import torch
-
-class Tiny(torch.nn.Module):
-    def __init__(self, n_outputs):
-        super().__init__()
-        self.head = torch.nn.Linear(3, n_outputs)
-
-    def forward(self, view):
-        return self.head(view.mean(dim=(2, 3)))
-"""
-
-
 def test_a_training_into_a_shared_lab(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", lab.address)
-    Path("tiny.py").write_text(MODEL)
+    Path("tiny.py").write_text(TINY_MODEL_FILE)
     words = ["--count", "24", "--size", "32", "--workers", "1", "--root", "data"]
     assert main(["data", "generate", "microscopy", *words]) == 0
     train = ["train", "--root", "data", "--model", "tiny.py:Tiny", "--epochs", "2"]

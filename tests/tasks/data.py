@@ -79,3 +79,17 @@ class BlindModel(nn.Module):
 
     def forward(self, view: Tensor) -> Tensor:
         return self.logits.expand(len(view), -1)
+
+
+TINY_MODEL_FILE = """
+import torch
+
+class Tiny(torch.nn.Module):
+    def __init__(self, n_outputs):
+        super().__init__()
+        self.head = torch.nn.Linear(3, n_outputs)
+
+    def forward(self, view):
+        return self.head(view.mean(dim=(2, 3)))
+"""
+"""The text of a file for `--model tiny.py:Tiny`."""
