@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raw2logit.errors import InputError, MissingDataError
+from raw2logit.lab.record import CONFIG_FILE
 
 if TYPE_CHECKING:
     from cyclopts import App
     from cyclopts.argument import ArgumentCollection
 
-CONFIG_FILE = "config.yaml"
-"""Lies in the folder of a run and holds its options."""
 RESOLVED = "resolved"
-"""The part of it that tells what came of the options, and is none itself."""
+"""The part of a run's file that tells what came of the options, and is none itself."""
 
 
 def read_options(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
@@ -51,11 +50,15 @@ def _file(arguments: ArgumentCollection) -> Path | None:
     if named := given.get("--config"):
         return Path(named[-1])
     if "--resume" in given and (out := given.get("--out")):
-        path = Path(out[-1]) / CONFIG_FILE
-        if not path.is_file():
-            raise MissingDataError(f"--resume: {path}: not there: {out[-1]} holds no run to resume")
-        return path
+        return _of_run(Path(out[-1]))
     return None
+
+
+def _of_run(run: Path) -> Path:
+    path = run / CONFIG_FILE
+    if not path.is_file():
+        raise MissingDataError(f"--resume: {path}: not there: {run} holds no run to resume")
+    return path
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -72,15 +75,14 @@ def _load(path: Path) -> dict[str, Any]:
     return content
 
 
-def require_same(path: Path, config: dict[str, Any]) -> None:
-    """Raise `InputError` unless a file holds just these options.
+def require_same(run: Path, config: dict[str, Any]) -> None:
+    """Raise `InputError` unless a run was started with just these options.
 
     Args:
-        path: ``config.yaml`` of the run that is to be resumed.
+        run: Folder of the run that is to be resumed.
         config: The options now.
     """
-    if not path.is_file():
-        raise MissingDataError(f"--resume: {path}: not there: {path.parent} holds no run to resume")
+    path = _of_run(run)
     old = _load(path)
     for key in _in_order(old, config):
         if old.get(key) != config.get(key):

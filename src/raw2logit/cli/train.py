@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from raw2logit.cli._config import CONFIG_FILE, RESOLVED, require_same
+from raw2logit.cli._config import RESOLVED, require_same
 from raw2logit.cli._console import claim_folder, show_progress
 from raw2logit.cli._options import (
     Config,
@@ -140,7 +140,7 @@ def train(
     options = json.loads(json.dumps(options))  # lists for tuples, as a file gives them back
     out = out or Path("runs") / f"{_file_name(run_name)}-{digest_of(options)}"
     if resume:
-        require_same(out / CONFIG_FILE, options)
+        require_same(out, options)
     claim_folder(out)
     with show_progress() as progress:
         loaded = LoadedData.of(dataset, progress)

@@ -84,8 +84,7 @@ def fieller(above: Values, below: Values, confidence: float = _CONFIDENCE) -> li
 def _isp_drops(result: SynthesisResult) -> Values | None:
     """Return the mean absolute drop of each split on other views than the own."""
     drops = np.abs(result.drops())
-    own = np.array([[train == test for test in result.test_views] for train in result.train_views])
-    others = drops[:, ~own]
+    others = drops[:, ~result.own_cells]
     others = others[:, np.isfinite(others).all(axis=0)]
     return others.mean(axis=1) if others.size else None
 
@@ -118,10 +117,10 @@ def _ratio(
 def _kendall(result: SynthesisResult, drops: Values) -> dict[str, Any] | None:
     """Rank the models by their score on other views, and by that under corruptions."""
     grid = result.grid().mean(axis=0)
-    own = np.array([[train == test for test in result.test_views] for train in result.train_views])
-    if len(result.train_views) < 3 or (~own).sum(axis=1).min() == 0:
+    others = ~result.own_cells
+    if len(result.train_views) < 3 or others.sum(axis=1).min() == 0:
         return None
-    on_views = np.array([row[~mine].mean() for row, mine in zip(grid, own, strict=True)])
+    on_views = np.array([row[other].mean() for row, other in zip(grid, others, strict=True)])
     under = result.own_scores().mean(axis=0) - drops.mean(axis=(0, 2))
     found = stats.kendalltau(on_views, under)
     if not math.isfinite(found.statistic):

@@ -19,9 +19,8 @@ from raw2logit.drift.corruptions import (
 from raw2logit.errors import InputError
 from raw2logit.isp import Pipeline
 from raw2logit.tasks.base import RawTask
+from raw2logit.tasks.evaluation import BATCH_SIZE
 from raw2logit.tasks.training import LoadedData
-
-_BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def evaluate_corrupted(
     generators = {key: torch.Generator().manual_seed(_seed(seed, *key)) for key in keys}
     logits: dict[tuple[str, int], list[Tensor]] = {key: [] for key in keys}
     chosen = torch.as_tensor(indices)
-    for part in torch.split(chosen, _BATCH_SIZE):
+    for part in torch.split(chosen, BATCH_SIZE):
         view = pipeline(data.raw[part].to(device)).clamp(0, 1)
         for name, severity in keys:
             shown = corrupt(

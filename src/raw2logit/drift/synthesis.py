@@ -52,6 +52,11 @@ class SynthesisResult:
     corruption_tests: CorruptionTests = NO_CORRUPTIONS
     corrupted: list[Measurement] = field(default_factory=list)
 
+    @property
+    def own_cells(self) -> npt.NDArray[np.bool_]:
+        """Which cells, ``(train views, test views)``, show a model its own view."""
+        return np.array([[t == v for v in self.test_views] for t in self.train_views])
+
     def one_split(self, number: int) -> SynthesisResult:
         """Return what was measured on one split, counted from 0."""
         return replace(
@@ -131,7 +136,7 @@ class SynthesisResult:
             for row, train in enumerate(self.train_views)
             for column, test in enumerate(self.test_views)
         ]
-        own = np.array([cell["train_view"] == cell["test_view"] for cell in cells])
+        own = self.own_cells.ravel()
         flat_grid = grid.reshape(len(grid), -1)
         flat_drops = drops.reshape(len(drops), -1)
         off = ~own & np.isfinite(flat_drops).all(axis=0)

@@ -33,6 +33,8 @@ from raw2logit.errors import InputError, MissingDataError
 from raw2logit.files import write_text
 
 RUN_FILE, SPLIT_FILE, HISTORY_FILE = "run.json", "split.json", "history.csv"
+CONFIG_FILE = "config.yaml"
+"""Holds the options of a run."""
 Status = Literal["running", "finished", "failed"]
 Plain = str | int | float | bool | None | list[str] | list[float]
 _FORMAT = 1

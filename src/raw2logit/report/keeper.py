@@ -16,15 +16,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
-import yaml
 
 from raw2logit.datasets import Split
 from raw2logit.datasets.splits import SPLITS_FILE, write_splits
-from raw2logit.files import write_text
 from raw2logit.isp import static_pipeline
 from raw2logit.lab.mirror import Mirror
 from raw2logit.lab.models import write_models
 from raw2logit.lab.record import (
+    CONFIG_FILE,
     SPLIT_FILE,
     RunRecord,
     SplitRecord,
@@ -36,16 +35,15 @@ from raw2logit.lab.record import (
 )
 from raw2logit.report._claim import lock, same_or_new, unlock
 from raw2logit.report.animation import check_animation
-from raw2logit.report.run import versions
+from raw2logit.report.run import versions, write_config
 from raw2logit.report.traces import TraceWriter
 from raw2logit.tasks.base import RawTask
 from raw2logit.tasks.config import TrackConfig
 from raw2logit.tasks.evaluation import Measurement
-from raw2logit.tasks.runs import ATTACKED, TrainingResult
+from raw2logit.tasks.runs import TrainingResult
 from raw2logit.tasks.trace import take_trace, trace_metrics
 from raw2logit.tasks.training import LoadedData
 
-CONFIG_FILE = "config.yaml"
 _UPDATE_EVERY_S = 2.0
 """The lab is told of epochs that are shorter than this several at a time."""
 
@@ -130,8 +128,7 @@ class RunKeeper:
         self._lock = lock(self._folder)
         try:
             self._record = same_or_new(self._folder, self._record, resume=self._resume)
-            config = yaml.safe_dump(dict(self._config), sort_keys=False)
-            write_text(self._folder / CONFIG_FILE, config)
+            write_config(self._folder, self._config)
             write_record(self._folder, self._record)
             write_splits(self._folder / SPLITS_FILE, self._data.dataset, self._splits)
             self._mirror.update()
@@ -252,11 +249,10 @@ class SplitKeeper:
         self._write({**self._rows, **rows})
         self._writer.finish()
         write_models(task, self._data.dataset, self._folder)
-        after_attack = task.attack is not None
+        final = measurements[-1].test_view
         metrics = {"best_epoch": best["epoch"]}
         for row in measurements:
-            before = after_attack and row.test_view != ATTACKED
-            metrics[f"test_{row.metric}{'_before_attack' if before else ''}"] = row.value
+            metrics[_figure(row.metric, row.test_view, final)] = row.value
         write_record(self._folder, replace(self._record, status="finished", metrics=metrics))
         self._run._tell(at_once=True)
 
@@ -282,11 +278,15 @@ def metrics_of(result: TrainingResult) -> dict[str, float | None]:
     """Return the final figures of a training as a lab shows them."""
     values: dict[str, float | None] = {}
     for shown in result.shown:
-        before = "_before_attack" if shown != result.shown[-1] else ""
-        for name, numbers in result.metrics(shown).items():
-            values[f"test_{name}{before}"] = numbers["mean"]
-            values[f"test_{name}{before}_std"] = numbers["std"]
+        for metric, numbers in result.metrics(shown).items():
+            name = _figure(metric, shown, result.shown[-1])
+            values |= {name: numbers["mean"], f"{name}_std": numbers["std"]}
     return values
+
+
+def _figure(metric: str, shown: str, final: str) -> str:
+    """Return a lab's name of a test metric on a view; `final` is what came out of the training."""
+    return f"test_{metric}" if shown == final else f"test_{metric}_before_attack"
 
 
 def _known(metrics: Mapping[str, float | None]) -> dict[str, float]:

@@ -18,6 +18,7 @@ import yaml
 from raw2logit.datasets import Split
 from raw2logit.datasets.splits import SPLITS_FILE, write_splits
 from raw2logit.files import write_text
+from raw2logit.lab.record import CONFIG_FILE
 from raw2logit.tasks.evaluation import Measurement
 from raw2logit.tasks.training import LoadedData
 
@@ -45,7 +46,7 @@ def write_run(
     Returns:
         ``config.yaml``, ``results.csv``, ``results.json`` and ``splits.json``.
     """
-    config_file = write_text(folder / "config.yaml", yaml.safe_dump(dict(config), sort_keys=False))
+    config_file = write_config(folder, config)
     buffer = io.StringIO()
     names = [field.name for field in dataclasses.fields(Measurement)]
     writer = csv.DictWriter(buffer, names, lineterminator="\n")
@@ -60,6 +61,11 @@ def write_run(
     figures = write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
     parts = write_splits(folder / SPLITS_FILE, data.dataset, splits)
     return [config_file, table, figures, parts]
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> Path:
+    """Write the resolved options of a run, plain values, as ``config.yaml``."""
+    return write_text(folder / CONFIG_FILE, yaml.safe_dump(dict(config), sort_keys=False))
 
 
 def versions() -> dict[str, str]:

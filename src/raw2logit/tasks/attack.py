@@ -66,13 +66,12 @@ def attacking_pipeline(
     Raises:
         InputError: There is nothing that may change.
     """
-    pipeline = copy.deepcopy(default).freeze()
+    pipeline = copy.deepcopy(default)
     if config.attack_layer and "additive_layer" not in pipeline.steps:
         dtype = next((parameter.dtype for parameter in pipeline.parameters()), None)
         layer = AdditiveLayer(*(size or (1, 1)), dtype=dtype)
         before = "gamma" if "gamma" in pipeline.steps else None
         pipeline = pipeline.inserted("additive_layer", layer, before=before)
-        pipeline.freeze()
     for family, parameters in pipeline.parameters_by_family().items():
         for parameter in parameters:
             parameter.requires_grad_(config.changes(family))

@@ -14,7 +14,7 @@ from raw2logit.isp import Pipeline
 from raw2logit.tasks.base import RawTask
 from raw2logit.tasks.training import LoadedData
 
-_BATCH_SIZE = 32
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def evaluate(
         task.to(device)
     chosen = torch.as_tensor(indices)
     logits: dict[str, list[Tensor]] = {name: [] for name in tasks}
-    for part in torch.split(chosen, _BATCH_SIZE):
+    for part in torch.split(chosen, BATCH_SIZE):
         view = pipeline(data.raw[part].to(device))
         for name, task in tasks.items():
             logits[name].append(task.classify_view(view).cpu())
